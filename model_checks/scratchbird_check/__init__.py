@@ -1,0 +1,1 @@
+"""The runner behind the ``scratchbird_check`` command: every promise of the protocol, judged by machine."""

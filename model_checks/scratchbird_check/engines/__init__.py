@@ -1,0 +1,1 @@
+"""The tools that judge: one module each, all with the same face."""

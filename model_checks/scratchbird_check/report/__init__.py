@@ -1,0 +1,1 @@
+"""What people see: the console, JUnit, JSON, text, drawings and the HTML report."""

@@ -1,0 +1,1 @@
+"""The ties between model, proof and code: each shows that two of them take the same steps."""

@@ -1,0 +1,1 @@
+"""Runs written down: the JSON form of events, effects and states, and the trace form for people."""

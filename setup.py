@@ -1,0 +1,38 @@
+"""Builds the Cython core of the ``scratchbird`` package; everything else is declared in pyproject.toml.
+
+The extensions are optional: on a machine without a C compiler the reference library, the proofs and the
+checker install all the same, and ``import scratchbird.hlc`` then says what is missing.
+"""
+
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+MODULES = ["uuid8", "hlc"]
+
+extensions = [
+    Extension(
+        f"scratchbird.{module}",
+        [f"impl/scratchbird/{module}.pyx"],
+        extra_compile_args=["-O3"],
+        optional=True,
+    )
+    for module in MODULES
+    if Path(f"impl/scratchbird/{module}.pyx").exists()
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        include_path=["impl"],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "embedsignature": True,
+        },
+    )
+)
