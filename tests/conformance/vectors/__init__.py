@@ -1,0 +1,1 @@
+"""Conformance vectors as package data, written by ``make vectors``."""
