@@ -23,7 +23,15 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from scratchbird_reference.errors import CallerError, ConfigurationError
-from scratchbird_reference.uuid8 import MAX_COUNTER, MAX_MS, Timestamp, UuidV8, check_node_id, check_timestamp
+from scratchbird_reference.uuid8 import (
+    MAX_COUNTER,
+    MAX_MS,
+    Timestamp,
+    UuidV8,
+    check_node_id,
+    check_random,
+    check_timestamp,
+)
 
 ZERO = Timestamp(0, 0)
 
@@ -77,6 +85,10 @@ class Durable:
     """No timestamp above this was ever issued or merged under this node id (rule HLC.R12)."""
     retired: tuple[int, ...] = ()
     """Node ids that this node has given up and must not use again (rule HLC.R16)."""
+
+    def __post_init__(self) -> None:
+        check_node_id(self.node_id)
+        check_timestamp(self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +310,14 @@ class HybridLogicalClock:
         """Whether the durable bound allows this to be merged (rule HLC.R12)."""
         return timestamp <= bound
 
+    def too_far_to_reserve(self, timestamp: Timestamp, wall: int) -> bool:
+        """Whether a bound may not be asked for yet: where a tick would be refused (rule HLC.R13).
+
+        Otherwise a node that crashes again and again, and reserves each time it starts, would push its own
+        bound away from the wall clock without issuing anything.
+        """
+        return self.too_far_ahead(timestamp, wall)
+
     def reservation(self, ms: int) -> Timestamp:
         """The bound to ask for when ``ms`` is the highest millisecond in sight (rule HLC.R13)."""
         if ms + self.config.reserve_ms > MAX_MS:
@@ -323,7 +343,9 @@ class HybridLogicalClock:
             case Retire():
                 return self._retire(state, event)
         if state.volatile is None:
-            raise CallerError(f"{type(event).__name__} at node {state.durable.node_id}, which is down: start it")
+            raise CallerError(
+                f"{type(event).__name__} at node {state.durable.node_id}, which is down: start it"
+            )
         match event:
             case Crash():
                 return replace(state, volatile=None), ()
@@ -360,33 +382,32 @@ class HybridLogicalClock:
         return _with(state, volatile), ()
 
     def _tick(self, state: State, volatile: Volatile, event: Tick) -> tuple[State, Effects]:
-        refused = self._why_not_issue(volatile, event.wall)
+        timestamp = self.candidate(volatile.last, event.wall)
+        refused = self._why_not(volatile, timestamp, event.wall, self.too_far_ahead(timestamp, event.wall))
         if refused is not None:
             return state, (refused,)
-        timestamp = self.candidate(volatile.last, event.wall)
         if not self.covers_issue(state.durable.bound, timestamp):
             return self._defer(state, volatile, timestamp, event.wall)
         issued = Issued(UuidV8(timestamp, state.durable.node_id, event.random))
         return _with(state, replace(volatile, last=timestamp)), (issued,)
 
     def _reserve(self, state: State, volatile: Volatile, event: Reserve) -> tuple[State, Effects]:
-        """Reserving is refused where a tick would be, or a node that crashes again and again, and reserves
-        each time it starts, would push its own bound away from the wall clock (rule HLC.R13)."""
-        refused = self._why_not_issue(volatile, event.wall)
+        timestamp = self.candidate(volatile.last, event.wall)
+        too_far = self.too_far_to_reserve(timestamp, event.wall)
+        refused = self._why_not(volatile, timestamp, event.wall, too_far)
         if refused is not None:
             return state, (refused,)
-        bound = self.reservation(self.candidate(volatile.last, event.wall).ms)
+        bound = self.reservation(timestamp.ms)
         if volatile.promised is not None or bound <= state.durable.bound:
             return state, ()
         return _with(state, replace(volatile, promised=bound)), (Persist(bound),)
 
-    def _why_not_issue(self, volatile: Volatile, wall: int) -> Refused | None:
+    def _why_not(self, volatile: Volatile, timestamp: Timestamp, wall: int, too_far: bool) -> Refused | None:
         if volatile.suspended:
             return Refused(Reason.SUSPENDED, wall=wall)
-        timestamp = self.candidate(volatile.last, wall)
         if timestamp.ms > MAX_MS:
             return Refused(Reason.EXHAUSTED, wall=wall)
-        if self.too_far_ahead(timestamp, wall):
+        if too_far:
             return Refused(Reason.AHEAD, timestamp.ms - self.config.max_ahead_ms - wall, wall=wall)
         return None
 
@@ -427,7 +448,13 @@ class HybridLogicalClock:
 
     def _stop(self, state: State, volatile: Volatile) -> tuple[State, Effects]:
         """A clean stop stores the exact timestamp: the next start waits for nothing (rule HLC.R15)."""
-        return _with(state, replace(volatile, promised=volatile.last, stopping=True)), (Persist(volatile.last),)
+        if volatile.stopping:
+            return state, (Refused(Reason.STOPPING),)
+        if volatile.promised is not None:  # One write at a time (rule HLC.R13): stop again when it is done.
+            return state, (Deferred(volatile.last),)
+        return _with(state, replace(volatile, promised=volatile.last, stopping=True)), (
+            Persist(volatile.last),
+        )
 
     def _retire(self, state: State, event: Retire) -> tuple[State, Effects]:
         durable = state.durable
@@ -435,7 +462,9 @@ class HybridLogicalClock:
             raise CallerError(f"Retire at node {durable.node_id}, which is up: stop it first")
         used = (*durable.retired, durable.node_id)
         if event.new_node_id in used:
-            raise CallerError(f"node id {event.new_node_id} was used here before: a retired id never comes back")
+            raise CallerError(
+                f"node id {event.new_node_id} was used here before: a retired id never comes back"
+            )
         return State(Durable(event.new_node_id, ZERO, used)), ()
 
 
@@ -448,12 +477,16 @@ def check_event(event: Event) -> None:
     match event:
         case Start() | Tick() | Observe() | Reserve() | Confirm():
             if not 0 <= event.wall <= MAX_MS:
-                raise CallerError(f"wall clock {event.wall} ms is out of range: it must be from 0 to {MAX_MS}")
+                raise CallerError(
+                    f"wall clock {event.wall} ms is out of range: it must be from 0 to {MAX_MS}"
+                )
             if not 0 <= event.monotonic <= MAX_MS:
                 raise CallerError(
                     f"monotonic clock {event.monotonic} ms is out of range: it must be from 0 to {MAX_MS}"
                 )
     match event:
+        case Tick():
+            check_random(event.random)
         case Observe():
             check_timestamp(event.remote)
             check_node_id(event.sender)

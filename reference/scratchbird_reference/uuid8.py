@@ -64,6 +64,11 @@ def check_node_id(node_id: int) -> None:
     _check_range("node id", node_id, 1, MAX_NODE_ID)
 
 
+def check_random(random: int) -> None:
+    """Raise :class:`CallerError` unless ``random`` fits into 46 bits."""
+    _check_range("random", random, 0, MAX_RANDOM)
+
+
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise CallerError(f"{name} {value!r} is no whole number: pass an int from {low} to {high}")
@@ -82,7 +87,7 @@ class UuidV8:
     def __post_init__(self) -> None:
         check_timestamp(self.timestamp)
         check_node_id(self.node_id)
-        _check_range("random", self.random, 0, MAX_RANDOM)
+        check_random(self.random)
 
     def __int__(self) -> int:
         return (

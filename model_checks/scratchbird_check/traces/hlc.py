@@ -75,7 +75,9 @@ def event_from_json(value: Json) -> Event:
         raise ValueError(f"unknown event {name!r}: expected one of {', '.join(EVENTS)}")
     known = {item.name for item in fields(kind)}
     if surplus := sorted(set(arguments) - known):
-        raise ValueError(f"event {name!r} has no {surplus[0]!r}: it has {', '.join(sorted(known)) or 'no keys'}")
+        raise ValueError(
+            f"event {name!r} has no {surplus[0]!r}: it has {', '.join(sorted(known)) or 'no keys'}"
+        )
     if "remote" in arguments:
         arguments["remote"] = _timestamp(arguments["remote"])
     if "peers" in arguments:

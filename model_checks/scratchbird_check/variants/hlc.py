@@ -91,6 +91,15 @@ class BelievesWall(HybridLogicalClock):
         return wall
 
 
+class EagerReserve(HybridLogicalClock):
+    """A bound may be reserved also where a tick would be refused: a crash loop pushes it ever further."""
+
+    __slots__ = ()
+
+    def too_far_to_reserve(self, timestamp: Timestamp, wall: int) -> bool:
+        return False
+
+
 VARIANTS: dict[str, type[HybridLogicalClock]] = {
     "no_carry": NoCarry,
     "stall_and_reset": StallAndReset,
@@ -101,4 +110,5 @@ VARIANTS: dict[str, type[HybridLogicalClock]] = {
     "no_upper_bound": NoUpperBound,
     "bound_not_merged": BoundNotMerged,
     "believes_wall": BelievesWall,
+    "eager_reserve": EagerReserve,
 }
