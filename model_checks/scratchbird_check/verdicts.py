@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     MEASURED = "measured"
     """Run and timed; the detail names the command and the machine."""
     UNEXPECTED = "unexpected"
-    """Anything else: a violation, a variant not refuted, *unknown*, a crash, a time-out, a pin that is off."""
+    """Anything else: a violation, a variant not refuted, *unknown*, a crash, a time-out, a pin not met."""
     NOT_RUN = "not run"
     """A tool is missing; the remedy says which, and how to get it."""
 

@@ -63,9 +63,9 @@ class Config:
                 raise ConfigurationError(f"{name} is {value}: it must be at least 1 and at most {MAX_MS}")
         if self.max_ahead_ms + self.max_skew_ms > self.max_drift_ms:
             raise ConfigurationError(
-                f"max_ahead_ms {self.max_ahead_ms} + max_skew_ms {self.max_skew_ms} is more than max_drift_ms "
-                f"{self.max_drift_ms}: peers would refuse a healthy node in a burst; raise max_drift_ms to at "
-                f"least {self.max_ahead_ms + self.max_skew_ms} or lower one of the others"
+                f"max_ahead_ms {self.max_ahead_ms} + max_skew_ms {self.max_skew_ms} is more than "
+                f"max_drift_ms {self.max_drift_ms}: peers would refuse a healthy node in a burst; raise "
+                f"max_drift_ms to at least {self.max_ahead_ms + self.max_skew_ms} or lower one of the others"
             )
         if not 1 <= self.counters_per_ms <= MAX_COUNTER + 1:
             raise ConfigurationError(
@@ -248,7 +248,10 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was changed, but for taking notice of a jump. ``retry_after_ms`` is ``None`` where waiting alone is no remedy."""
+    """Nothing was changed, but for taking notice of a jump.
+
+    ``retry_after_ms`` is ``None`` where waiting alone is no remedy.
+    """
 
     reason: Reason
     retry_after_ms: int | None = None

@@ -30,9 +30,9 @@ from scratchbird_reference.hlc import (
     State,
     Stop,
     Tick,
-    Timestamp,
     Volatile,
 )
+from scratchbird_reference.uuid8 import Timestamp
 
 Json = dict[str, Any]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scratchbird_reference.hlc import HybridLogicalClock, Timestamp, Volatile
+from scratchbird_reference.hlc import HybridLogicalClock, Volatile
+from scratchbird_reference.uuid8 import Timestamp
 
 
 class NoCarry(HybridLogicalClock):
