@@ -146,6 +146,14 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """A message is about to be sent, an acknowledgement or a read as well: which clock does it carry?"""
+
+    wall: int
+    monotonic: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reserve:
     """Ask for a new bound before the old one is used up, so that no tick has to wait for the disk."""
 
@@ -190,7 +198,7 @@ class Retire:
     new_node_id: int
 
 
-Event = Start | Tick | Observe | Reserve | Persisted | Confirm | Stop | Crash | Retire
+Event = Start | Tick | Observe | Stamp | Reserve | Persisted | Confirm | Stop | Crash | Retire
 
 
 # --- effects ----------------------------------------------------------------------------------------------
@@ -200,7 +208,7 @@ class Reason(Enum):
     """Why an event was refused."""
 
     AHEAD = "ahead"
-    """The tick would run more than ``max_ahead_ms`` past the wall clock."""
+    """The tick, or the message's clock, would be more than ``max_ahead_ms`` ahead."""
     DRIFT = "drift"
     """The remote timestamp is more than ``max_drift_ms`` past our clock."""
     SUSPENDED = "suspended"
@@ -225,6 +233,13 @@ class Merged:
     """The remote clock is merged: the message may be handled."""
 
     last: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """The clock that the message carries."""
+
+    clock: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +276,7 @@ class Refused:
     sender: int | None = None
 
 
-Effect = Issued | Merged | Confirmed | Persist | Deferred | Refused
+Effect = Issued | Merged | Stamped | Confirmed | Persist | Deferred | Refused
 Effects = tuple[Effect, ...]
 
 
@@ -296,8 +311,16 @@ class HybridLogicalClock:
         """Whether merging this would break the remote bound (rule HLC.R6)."""
         return remote.ms > believed + self.config.max_drift_ms
 
+    def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
+        """Whether a message may not carry this clock yet (rule HLC.R7).
+
+        After a start, or after merging a clock from the edge of the remote bound, our own clock may be
+        further ahead than peers accept. Waiting here is what makes a healthy node one that is never refused.
+        """
+        return last.ms > believed + self.config.max_ahead_ms
+
     def believed(self, volatile: Volatile, wall: int, monotonic: int) -> int:
-        """What we hold the time to be when we judge others, in ms (rule HLC.R6).
+        """What we hold the time to be when no id is issued, in ms (rules HLC.R6 and HLC.R7).
 
         A wall clock that was set back does not make us refuse peers whose clocks are right: the monotonic
         clock remembers. One that jumped forward is not believed at all until it is confirmed.
@@ -356,13 +379,15 @@ class HybridLogicalClock:
                 return self._persisted(state, state.volatile)
             case Stop():
                 return self._stop(state, state.volatile)
-            case Tick() | Reserve() | Observe() | Confirm():
+            case Tick() | Stamp() | Reserve() | Observe() | Confirm():
                 if state.volatile.stopping:
                     return state, (Refused(Reason.STOPPING),)
                 state, volatile = self._read_clocks(state, state.volatile, event.wall, event.monotonic)
                 match event:
                     case Tick():
                         return self._tick(state, volatile, event)
+                    case Stamp():
+                        return self._stamp(state, volatile, event)
                     case Reserve():
                         return self._reserve(state, volatile, event)
                     case Observe():
@@ -393,6 +418,13 @@ class HybridLogicalClock:
             return self._defer(state, volatile, timestamp, event.wall)
         issued = Issued(UuidV8(timestamp, state.durable.node_id, event.random))
         return _with(state, replace(volatile, last=timestamp)), (issued,)
+
+    def _stamp(self, state: State, volatile: Volatile, event: Stamp) -> tuple[State, Effects]:
+        believed = self.believed(volatile, event.wall, event.monotonic)
+        if self.too_far_to_carry(volatile.last, believed):
+            wait = volatile.last.ms - self.config.max_ahead_ms - believed
+            return state, (Refused(Reason.AHEAD, wait, wall=event.wall),)
+        return state, (Stamped(volatile.last),)
 
     def _reserve(self, state: State, volatile: Volatile, event: Reserve) -> tuple[State, Effects]:
         timestamp = self.candidate(volatile.last, event.wall)
@@ -478,7 +510,7 @@ def _with(state: State, volatile: Volatile) -> State:
 def check_event(event: Event) -> None:
     """Raise :class:`CallerError` if the event holds a value that is out of range."""
     match event:
-        case Start() | Tick() | Observe() | Reserve() | Confirm():
+        case Start() | Tick() | Observe() | Stamp() | Reserve() | Confirm():
             if not 0 <= event.wall <= MAX_MS:
                 raise CallerError(
                     f"wall clock {event.wall} ms is out of range: it must be from 0 to {MAX_MS}"

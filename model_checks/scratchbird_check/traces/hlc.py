@@ -26,6 +26,8 @@ from scratchbird_reference.hlc import (
     Refused,
     Reserve,
     Retire,
+    Stamp,
+    Stamped,
     Start,
     State,
     Stop,
@@ -40,6 +42,7 @@ EVENTS: dict[str, type[Event]] = {
     "start": Start,
     "tick": Tick,
     "observe": Observe,
+    "stamp": Stamp,
     "reserve": Reserve,
     "persisted": Persisted,
     "confirm": Confirm,
@@ -96,6 +99,8 @@ def effect_to_json(effect: Effect) -> Json:
             return {"effect": "issued", "id": str(version), "timestamp": list(version.timestamp)}
         case Merged(last=last):
             return {"effect": "merged", "last": list(last)}
+        case Stamped(clock=clock):
+            return {"effect": "stamped", "clock": list(clock)}
         case Confirmed():
             return {"effect": "confirmed"}
         case Persist(bound=bound):

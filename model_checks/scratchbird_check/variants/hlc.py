@@ -101,6 +101,15 @@ class EagerReserve(HybridLogicalClock):
         return False
 
 
+class CarriesUnchecked(HybridLogicalClock):
+    """A message carries the sender's clock however far ahead that is: healthy peers refuse it."""
+
+    __slots__ = ()
+
+    def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
+        return False
+
+
 VARIANTS: dict[str, type[HybridLogicalClock]] = {
     "no_carry": NoCarry,
     "stall_and_reset": StallAndReset,
@@ -112,4 +121,5 @@ VARIANTS: dict[str, type[HybridLogicalClock]] = {
     "bound_not_merged": BoundNotMerged,
     "believes_wall": BelievesWall,
     "eager_reserve": EagerReserve,
+    "carries_unchecked": CarriesUnchecked,
 }
