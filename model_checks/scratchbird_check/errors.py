@@ -14,7 +14,7 @@ class UsageError(CheckError):
 
 
 class ManifestError(CheckError):
-    """``manifest.toml`` or the ledger ``properties.toml`` is not as it must be: a bug of the checker's data."""
+    """``manifest.toml`` or ``properties.toml`` is not as it must be: a bug of the checker's data."""
 
 
 class ToolError(CheckError):

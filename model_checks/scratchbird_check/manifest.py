@@ -1,8 +1,9 @@
 """The manifest: every check that a run makes, what it must find, and the figures that pin it.
 
-``manifest.toml`` is data, and data that is wrong must not pass for a check that succeeds. So every key is known
-or an error, every name is one of those listed, and a check whose engine counts something without saying the
-least count that it accepts (its *pin*) is refused: a model that explores one state would otherwise be "checked".
+``manifest.toml`` is data, and data that is wrong must not pass for a check that succeeds. So every key is
+known or an error, every name is one of those listed, and a check whose engine counts something without saying
+the least count that it accepts (its *pin*) is refused: a model that explores one state would otherwise be
+"checked".
 """
 
 from __future__ import annotations
