@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
-from typing import Any, Never, NoReturn
+from typing import Any, Never
 
 
 class TlaSyntaxError(ValueError):
@@ -107,13 +107,13 @@ class _Parser:
         self.token = match[self.kind]
         self.start, self.end = match.start(self.kind), match.end()
 
-    def fail(self, expected: str) -> NoReturn:
+    def error(self, expected: str) -> TlaSyntaxError:
         found = repr(self.token) if self.token else "the end"
-        raise TlaSyntaxError(f"expected {expected}, found {found}", self.text, self.start)
+        return TlaSyntaxError(f"expected {expected}, found {found}", self.text, self.start)
 
     def expect(self, sign: str) -> None:
         if self.token != sign:
-            self.fail(f"'{sign}'")
+            raise self.error(f"'{sign}'")
         self.advance()
 
     def value(self) -> Hashable:
@@ -137,15 +137,15 @@ class _Parser:
             case "(":
                 return self.function()
             case _:
-                self.fail("a value")
+                raise self.error("a value")
 
     def interval(self, low: int) -> frozenset[int]:
         self.advance()
         if self.kind != _NUMBER:
-            self.fail("a number")
+            raise self.error("a number")
         high = int(self.token)
         if high - low >= _MAX_INTERVAL:
-            self.fail(f"an interval of fewer than {_MAX_INTERVAL} numbers")
+            raise self.error(f"an interval of fewer than {_MAX_INTERVAL} numbers")
         self.advance()
         return frozenset(range(low, high + 1))
 
@@ -164,7 +164,7 @@ class _Parser:
         found: dict[Hashable, Hashable] = {}
         while True:
             if self.kind != _NAME:
-                self.fail("a field name")
+                raise self.error("a field name")
             key = self.token
             self.advance()
             self.expect("|->")
@@ -207,7 +207,7 @@ def parse_value(text: str) -> Any:
     except RecursionError:
         raise TlaSyntaxError("a value that is nested too deeply", text, 0) from None
     if parser.kind:
-        parser.fail("the end of the value")
+        raise parser.error("the end of the value")
     return value
 
 
