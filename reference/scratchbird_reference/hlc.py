@@ -30,6 +30,7 @@ from scratchbird_reference.uuid8 import (
     UuidV8,
     check_node_id,
     check_random,
+    check_range,
     check_timestamp,
 )
 
@@ -59,17 +60,20 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("max_drift_ms", "max_ahead_ms", "max_skew_ms", "reserve_ms", "confirm_quorum"):
             value = getattr(self, name)
-            if not 0 < value <= MAX_MS:
-                raise ConfigurationError(f"{name} is {value}: it must be at least 1 and at most {MAX_MS}")
+            if not _is_whole(value) or not 0 < value <= MAX_MS:
+                raise ConfigurationError(
+                    f"{name} is {value!r}: it must be a whole number, at least 1 and at most {MAX_MS}"
+                )
         if self.max_ahead_ms + self.max_skew_ms > self.max_drift_ms:
             raise ConfigurationError(
                 f"max_ahead_ms {self.max_ahead_ms} + max_skew_ms {self.max_skew_ms} is more than "
                 f"max_drift_ms {self.max_drift_ms}: peers would refuse a healthy node in a burst; raise "
                 f"max_drift_ms to at least {self.max_ahead_ms + self.max_skew_ms} or lower one of the others"
             )
-        if not 1 <= self.counters_per_ms <= MAX_COUNTER + 1:
+        if not _is_whole(self.counters_per_ms) or not 1 <= self.counters_per_ms <= MAX_COUNTER + 1:
             raise ConfigurationError(
-                f"counters_per_ms is {self.counters_per_ms}: it must be from 1 to {MAX_COUNTER + 1}"
+                f"counters_per_ms is {self.counters_per_ms!r}: it must be a whole number from 1 to "
+                f"{MAX_COUNTER + 1}"
             )
 
 
@@ -507,18 +511,16 @@ def _with(state: State, volatile: Volatile) -> State:
     return State(state.durable, volatile)
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_event(event: Event) -> None:
     """Raise :class:`CallerError` if the event holds a value that is out of range."""
     match event:
         case Start() | Tick() | Observe() | Stamp() | Reserve() | Confirm():
-            if not 0 <= event.wall <= MAX_MS:
-                raise CallerError(
-                    f"wall clock {event.wall} ms is out of range: it must be from 0 to {MAX_MS}"
-                )
-            if not 0 <= event.monotonic <= MAX_MS:
-                raise CallerError(
-                    f"monotonic clock {event.monotonic} ms is out of range: it must be from 0 to {MAX_MS}"
-                )
+            check_range("wall clock in ms", event.wall, 0, MAX_MS)
+            check_range("monotonic clock in ms", event.monotonic, 0, MAX_MS)
     match event:
         case Tick():
             check_random(event.random)
@@ -530,7 +532,6 @@ def check_event(event: Event) -> None:
         case Confirm():
             for node, wall in event.peers:
                 check_node_id(node)
-                if not 0 <= wall <= MAX_MS:
-                    raise CallerError(f"wall clock {wall} ms of node {node} is out of range: 0 to {MAX_MS}")
+                check_range(f"wall clock in ms of node {node}", wall, 0, MAX_MS)
             if len({node for node, _ in event.peers}) != len(event.peers):
                 raise CallerError(f"peers {event.peers} name a node twice: each peer has one vote")

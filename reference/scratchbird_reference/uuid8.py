@@ -55,21 +55,22 @@ class Timestamp(NamedTuple):
 
 def check_timestamp(timestamp: Timestamp) -> None:
     """Raise :class:`CallerError` unless both parts are in range."""
-    _check_range("milliseconds", timestamp.ms, 0, MAX_MS)
-    _check_range("counter", timestamp.counter, 0, MAX_COUNTER)
+    check_range("milliseconds", timestamp.ms, 0, MAX_MS)
+    check_range("counter", timestamp.counter, 0, MAX_COUNTER)
 
 
 def check_node_id(node_id: int) -> None:
     """Raise :class:`CallerError` unless ``node_id`` is 1 to 65535 (0 is reserved: rule UUID8.R2)."""
-    _check_range("node id", node_id, 1, MAX_NODE_ID)
+    check_range("node id", node_id, 1, MAX_NODE_ID)
 
 
 def check_random(random: int) -> None:
     """Raise :class:`CallerError` unless ``random`` fits into 46 bits."""
-    _check_range("random", random, 0, MAX_RANDOM)
+    check_range("random", random, 0, MAX_RANDOM)
 
 
-def _check_range(name: str, value: int, low: int, high: int) -> None:
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Raise :class:`CallerError` unless ``value`` is a whole number from ``low`` to ``high``."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise CallerError(f"{name} {value!r} is no whole number: pass an int from {low} to {high}")
     if not low <= value <= high:

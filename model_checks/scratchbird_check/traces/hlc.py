@@ -84,7 +84,9 @@ def event_from_json(value: Json) -> Event:
     if "remote" in arguments:
         arguments["remote"] = _timestamp(arguments["remote"])
     if "peers" in arguments:
-        arguments["peers"] = tuple((node, wall) for node, wall in arguments["peers"])
+        arguments["peers"] = _peers(arguments["peers"])
+    if not isinstance(arguments.get("operator", False), bool):
+        raise ValueError(f"operator {arguments['operator']!r}: expected true or false")
     try:
         return kind(**arguments)
     except TypeError:
@@ -150,6 +152,14 @@ def _timestamp(value: Any) -> Timestamp:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError(f"{value!r} is no timestamp: expected [milliseconds, counter]")
     return Timestamp(*value)
+
+
+def _peers(value: Any) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(peer, list | tuple) and len(peer) == 2 for peer in value
+    ):
+        raise ValueError(f"peers {value!r}: expected a list of [node id, wall clock in ms]")
+    return tuple((node, wall) for node, wall in value)
 
 
 def _plain(value: Any) -> Any:
