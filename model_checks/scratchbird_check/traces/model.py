@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Kind = Literal["step", "message", "start", "crash", "clock", "refused"]
+"""How a drawing marks a step: done, sent, started, ended, a wall clock moved, something refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,17 @@ class Step:
     """The whole state after the step, as plain values (for ITF and NDJSON export)."""
     wrong: bool = False
     """Whether this is the step that breaks the promise."""
+    mark: str = ""
+    """What stands right beside the step's dot in a drawing, a few characters: ``1:1``."""
+    kind: Kind = "step"
+    down: tuple[str, ...] = ()
+    """The lanes that are down after the step."""
+    setup: bool = False
+    """A step that only sets the scene: drawings fold it away, exports keep it."""
+    event: Mapping[str, Any] | None = None
+    """The event as JSON (``traces/PART.py``), where the run was made by the reference or a variant of it."""
+    effects: tuple[Mapping[str, Any], ...] = ()
+    """What came of the event, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +70,14 @@ class Trace:
     steps: tuple[Step, ...]
     verdict: str = ""
     """One sentence that says what went wrong."""
+    promise: str = ""
+    """What was violated, by the name under which the engine knows it: ``HLC1``, ``HLC-1``."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The settings of the run, as JSON: what a replay needs beside the events."""
+    loop_to: int | None = None
+    """The step to which an endless behaviour goes back; its own last step if it stutters."""
+
+    @property
+    def wrong_step(self) -> Step | None:
+        """The first step that breaks the promise, if the trace has one."""
+        return next((step for step in self.steps if step.wrong), None)
