@@ -1,8 +1,8 @@
 """A whole run, and what its outcomes say together of each property.
 
-The rules that keep a green table honest: anything unexpected makes the property unexpected; a check that did
-not run is never counted as passed; and a property has its verdict only when a check gave exactly that verdict,
-not when some weaker check happened to succeed.
+The rules that keep a green table honest: anything unexpected makes the property unexpected; a check that
+did not run is never counted as passed; and a property has its verdict only when a check gave exactly that
+verdict, not when some weaker check happened to succeed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STRENGTH = (Verdict.PROVED, Verdict.CHECKED, Verdict.COMPUTED, Verdict.MEASURED
 class PropertyResult:
     """What a run says of one property."""
 
-    property: Property
+    promise: Property
     verdict: Verdict
     """The expected verdict, a weaker one (then ``note`` says what is missing), *unexpected* or *not run*."""
     outcomes: tuple[Outcome, ...]
@@ -32,8 +32,8 @@ class PropertyResult:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the claim has the verdict that the ledger expects, and nothing of its evidence is missing."""
-        return self.verdict is self.property.verdict and not self.note
+        """Whether the claim has the verdict that the ledger expects, with none of its evidence missing."""
+        return self.verdict is self.promise.verdict and not self.note
 
     @property
     def seconds(self) -> float:
@@ -80,7 +80,9 @@ class Run:
     @property
     def passed(self) -> bool:
         """Nothing was unexpected. What was not run is no pass either: see :attr:`not_run`."""
-        return not any(item.verdict is Verdict.UNEXPECTED for item in (*self.outcomes, *self.properties))
+        judged = [outcome.verdict for outcome in self.outcomes]
+        judged += [item.verdict for item in self.properties]
+        return Verdict.UNEXPECTED not in judged
 
 
 def judge(item: Property, outcomes: Sequence[Outcome], manifest: Sequence[Check]) -> PropertyResult:
