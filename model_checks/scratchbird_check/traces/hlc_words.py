@@ -24,6 +24,8 @@ def issues(timestamp: Timestamp) -> str:
 
 
 def merges(remote: Timestamp, sender: str, last: Timestamp) -> str:
+    if last < remote:
+        return f"hears {show(remote)} from {sender} and stays at {show(last)}"
     outcome = "" if last == remote else f" and stands at {show(last)}"
     return f"merges {show(remote)} from {sender}{outcome}"
 
@@ -36,8 +38,8 @@ def refuses_remote(remote: Timestamp, sender: str, past_clock_ms: int) -> str:
     return f"refuses {sender}'s {show(remote)}: {milliseconds(past_clock_ms)} past its clock"
 
 
-def refuses_tick(ahead_ms: int, max_ahead_ms: int) -> str:
-    return f"refuses a tick: it would be {milliseconds(ahead_ms)} past the wall clock, {max_ahead_ms} allowed"
+def refuses_ahead(what: str, ahead_ms: int, max_ahead_ms: int) -> str:
+    return f"refuses {what}: it would be {milliseconds(ahead_ms)} past the wall clock, {max_ahead_ms} allowed"
 
 
 def refuses_to_send(ahead_ms: int, max_ahead_ms: int) -> str:
@@ -48,12 +50,12 @@ def refuses_suspended(what: str) -> str:
     return f"refuses {what}: its wall clock jumped forward and nobody has confirmed it"
 
 
-def asks_for_bound(bound: Timestamp) -> str:
-    return f"asks for a durable bound of {show(bound)}"
+def asks_for_bound(bound: Timestamp, waiting: str = "") -> str:
+    return f"asks for a durable bound of {show(bound)}" + (f": {waiting} waits for it" if waiting else "")
 
 
-def waits_for_bound(what: str, bound: Timestamp) -> str:
-    return f"{what} must wait: the bound {show(bound)} is being written"
+def lets_wait(waiting: str) -> str:
+    return f"lets {waiting} wait: a bound is being written"
 
 
 def has_bound(bound: Timestamp) -> str:
@@ -65,9 +67,11 @@ def starts(last: Timestamp, wall: int) -> str:
 
 
 def moves_wall(before: int, after: int) -> str:
-    if after < before:
-        return f"wall clock is set back from {before} to {after}"
-    return f"wall clock jumps forward from {before} to {after}"
+    return f"has its wall clock set {'back' if after < before else 'forward'} from {before} to {after}"
+
+
+def passes(ms: int) -> str:
+    return f"{milliseconds(ms)} {'passes' if ms == 1 else 'pass'}"
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------
@@ -118,11 +122,17 @@ def refused_healthy(node: str, remote: Timestamp, sender: str, believed: int, ma
     )
 
 
+def deaf_after_set_back(node: str, remote: Timestamp, sender: str, wall: int) -> str:
+    return (
+        f"{node} refused {show(remote)} from {sender}, whose clock is right, because its own wall clock was "
+        f"set back to {wall}: a clock that was set back must not cut a node off (HLC-4)."
+    )
+
+
 def bound_too_far(node: str, bound: Timestamp, highest: int, allowed_ms: int) -> str:
     return (
-        f"{node}'s durable bound is {show(bound)}, {milliseconds(bound.ms - highest)} past the highest clock "
-        f"that was ever believed ({highest}); {allowed_ms} are allowed: after the next restart its first id "
-        "waits that much longer (HLC-5)."
+        f"{node} reserves up to {show(bound)}, {milliseconds(bound.ms - highest)} past any healthy clock "
+        f"({highest}) where {allowed_ms} are allowed: each crash adds to what its first id must wait (HLC-5)."
     )
 
 
