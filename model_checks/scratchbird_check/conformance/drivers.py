@@ -1,0 +1,185 @@
+"""One implementation under test, as an object: whatever it is written in, it takes events and gives answers.
+
+Everything crosses this line as JSON values in the forms of ``spec/trace.schema.json``, so that the
+reference, the production code, a deliberately wrong variant and a foreign process are driven and compared by
+the same code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from scratchbird_check.traces import hlc, uuid8
+from scratchbird_check.traces.hlc import Json
+from scratchbird_reference.hlc import Config, Durable, HybridLogicalClock, State
+from scratchbird_reference.uuid8 import Timestamp
+
+PARTS = ("hlc", "uuid8")
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a fresh implementation is told before the first event."""
+
+    part: str
+    config: Json = field(default_factory=dict)
+    """The settings of the part; the ones left out have their defaults. Part ``uuid8`` has none."""
+    node_id: int = 1
+    bound: tuple[int, int] = (0, 0)
+    """The durable bound that the node finds, ``(ms, counter)``. The node is down."""
+
+    def to_json(self) -> Json:
+        if self.part == "uuid8":
+            return {"part": self.part}
+        return {
+            "part": self.part,
+            "config": self.config,
+            "node_id": self.node_id,
+            "bound": list(self.bound),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an implementation says to one event. After an error the state is as it was before."""
+
+    effects: tuple[Json, ...]
+    state: Json
+    error: str = ""
+    """Why the event is impossible or malformed, in words; empty if it is neither. The words are free."""
+
+    def to_json(self) -> Json:
+        outcome: Json = {"error": self.error} if self.error else {"effects": list(self.effects)}
+        return {**outcome, "state": self.state}
+
+
+class HelloRefusedError(Exception):
+    """The implementation says that the hello is wrong: a configuration that contradicts itself."""
+
+
+class DeclinedError(Exception):
+    """The implementation says that it does not do what the hello asks for."""
+
+
+class ImplementationError(Exception):
+    """The implementation crashed, hung or did not keep to the protocol."""
+
+
+class MissingImplementationError(Exception):
+    """The implementation cannot be had here; the message says what to do."""
+
+
+class Driver(Protocol):
+    """One clock under test."""
+
+    name: str
+
+    def hello(self, hello: Hello) -> None:
+        """Forget everything and begin anew.
+
+        :raises HelloRefusedError: if the configuration is wrong.
+        :raises DeclinedError: if the implementation cannot be asked this.
+        """
+
+    def step(self, event: Json) -> Answer:
+        """Take one event."""
+
+    def close(self) -> None:
+        """Let go of everything. The driver is not used again."""
+
+
+def config_from_json(value: Mapping[str, Any]) -> Config:
+    """Read a configuration; ``ValueError`` that names the unknown or contradictory setting."""
+    known = dict.fromkeys(Config.__dataclass_fields__)
+    if surplus := sorted(set(value) - set(known)):
+        raise ValueError(f"unknown setting {surplus[0]!r}: the settings are {', '.join(known)}")
+    return Config(**value)
+
+
+class ReferenceDriver:
+    """The reference, or a variant of it."""
+
+    def __init__(self, rules: type[HybridLogicalClock] = HybridLogicalClock) -> None:
+        self.name = "reference" if rules is HybridLogicalClock else rules.__name__
+        self._kind = rules
+        self._part = ""
+        self._rules = rules(Config())
+        self._state = State(Durable(1))
+
+    def hello(self, hello: Hello) -> None:
+        if hello.part not in PARTS:
+            raise HelloRefusedError(f"unknown part {hello.part!r}: the parts are {', '.join(PARTS)}")
+        try:
+            self._rules = self._kind(config_from_json(hello.config))
+            self._state = State(Durable(hello.node_id, Timestamp(*hello.bound)))
+        except ValueError as error:
+            raise HelloRefusedError(str(error)) from None
+        self._part = hello.part
+
+    def step(self, event: Json) -> Answer:
+        try:
+            if self._part == "uuid8":
+                return Answer((uuid8.step(event),), {})
+            self._state, effects = self._rules.step(self._state, hlc.event_from_json(event))
+        except ValueError as error:  # The reference's CallerError is one too.
+            return Answer((), self.state(), str(error))
+        return Answer(tuple(hlc.effect_to_json(effect) for effect in effects), self.state())
+
+    def state(self) -> Json:
+        return {} if self._part == "uuid8" else hlc.state_to_json(self._state)
+
+    def close(self) -> None:
+        pass
+
+
+class ProductionDriver:
+    """The production core, ``scratchbird.hlc.ClockCore`` and ``scratchbird.uuid8.UuidV8``.
+
+    :raises MissingImplementationError: if the package is not built.
+    """
+
+    def __init__(self) -> None:
+        self.name = "production"
+        try:
+            self._hlc = importlib.import_module("scratchbird.hlc")
+            self._uuid8 = importlib.import_module("scratchbird.uuid8")
+        except ImportError as error:
+            raise MissingImplementationError(
+                f"the production package is not built here ({error}): it needs a C compiler; install one and "
+                "install scratchbird-replication again"
+            ) from None
+        self._part = ""
+        self._core: Any = None
+
+    def hello(self, hello: Hello) -> None:
+        self._part = hello.part
+        if hello.part == "uuid8":
+            return
+        try:
+            self._core = self._hlc.ClockCore(hello.node_id, Timestamp(*hello.bound), **hello.config)
+        except (ValueError, TypeError) as error:
+            raise HelloRefusedError(str(error)) from None
+
+    def step(self, event: Json) -> Answer:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._core = None
+
+
+__all__ = [
+    "PARTS",
+    "Answer",
+    "DeclinedError",
+    "Driver",
+    "Hello",
+    "HelloRefusedError",
+    "ImplementationError",
+    "MissingImplementationError",
+    "ProductionDriver",
+    "ReferenceDriver",
+    "config_from_json",
+]

@@ -1,0 +1,144 @@
+"""A trace, replayed through the reference: the first step on which the two differ, as a diff.
+
+Every lane of the trace is one clock that begins unused and down, with the lane's number as its node id. The
+messages between lanes stand in the events themselves, so a replay needs no network, and no order but that of
+the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from scratchbird_check.conformance.differences import Difference, compare, differences, event_text, table
+from scratchbird_check.conformance.drivers import Answer, Driver, Hello, ReferenceDriver
+from scratchbird_check.conformance.reading import Header, Line, TraceError, read_trace
+from scratchbird_check.errors import UsageError
+from scratchbird_check.traces import hlc, uuid8
+from scratchbird_check.traces.digest import digest
+from scratchbird_check.traces.hlc import Json
+
+EVENTS = {"hlc": tuple(hlc.EVENTS), "uuid8": tuple(uuid8.EVENTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first step on which the reference and the other disagree."""
+
+    line: int
+    step: int
+    node: int
+    event: Json
+    before: Json
+    """The lane's state before the step, by the reference."""
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a replay found."""
+
+    header: Header
+    steps: int
+    lanes: tuple[int, ...]
+    divergence: Divergence | None
+
+    def lines(self, found_by: str = "trace") -> list[str]:
+        """The report for a person."""
+        lanes = ", ".join(map(str, self.lanes)) or "none"
+        if self.divergence is None:
+            return [f"{self.header.name}: {self.steps} steps of node {lanes} agree with the reference"]
+        item = self.divergence
+        return [
+            f"{self.header.name}: step {item.step} (line {item.line}), node {item.node}: "
+            f"{event_text(item.event)}",
+            *_state_lines(item.before),
+            *table(list(item.differences), found_by),
+        ]
+
+
+def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = ReferenceDriver) -> Report:
+    """Replay a trace through the reference, or through another implementation, until they differ.
+
+    :param source: the file's name, for messages.
+    :param driver: makes the implementation of one lane.
+    :raises TraceError: if the file is no trace; the message names the line, the value and the remedy.
+    """
+    header: Header | None = None
+    lanes: dict[int, tuple[Driver, Json]] = {}
+    steps = 0
+    try:
+        for item in read_trace(stream, source):
+            if isinstance(item, Header):
+                header = item
+                continue
+            assert header is not None
+            if item.node not in lanes:
+                lane = driver()
+                lane.hello(Hello(header.part, header.config, item.node))
+                lanes[item.node] = lane, _unused(header, item.node)
+            lane, before = lanes[item.node]
+            answer = lane.step(item.event)
+            if found := _check(item, answer, header.part, source):
+                return Report(
+                    header,
+                    steps,
+                    tuple(lanes),
+                    Divergence(item.number, item.step, item.node, item.event, before, tuple(found)),
+                )
+            lanes[item.node] = lane, answer.state
+            steps += 1
+    finally:
+        for lane, _ in lanes.values():
+            lane.close()
+    assert header is not None  # An empty file is a TraceError.
+    return Report(header, steps, tuple(lanes), None)
+
+
+def replay_file(path: Path, driver: Callable[[], Driver] = ReferenceDriver) -> Report:
+    """Replay a file.
+
+    :raises UsageError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return replay(stream, str(path), driver)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; give the path of a trace file") from None
+
+
+def main(path: Path, out: TextIO = sys.stdout) -> int:
+    """``scratchbird_check trace FILE``: 0 if the trace agrees with the reference, 1 if it does not.
+
+    :raises UsageError: if the file cannot be read or is no trace (the command then ends with 2).
+    """
+    report = replay_file(path)
+    for line in report.lines():
+        print(line, file=out)
+    return 0 if report.divergence is None else 1
+
+
+def _unused(header: Header, node: int) -> Json:
+    driver = ReferenceDriver()
+    driver.hello(Hello(header.part, header.config, node))
+    return driver.state()
+
+
+def _check(item: Line, answer: Answer, part: str, source: str) -> list[Difference]:
+    """Where the trace says something else than the answer."""
+    if answer.error and item.effects is not None and item.event.get("event") not in EVENTS[part]:
+        raise TraceError(f"{source}, line {item.number}: {answer.error}")
+    says_error = "" if item.effects is not None else "the event is an error"
+    said = Answer(item.effects or (), answer.state if item.state is None else item.state, says_error)
+    found = compare(answer, said)
+    expected = digest(answer.state)
+    if item.digest != expected and not any(entry.field.startswith("state") for entry in found):
+        found += differences(expected, item.digest, "digest")
+    return found
+
+
+def _state_lines(state: Json) -> list[str]:
+    return [f"  state before: {', '.join(f'{key} {value}' for key, value in state.items())}"] if state else []
