@@ -188,7 +188,7 @@ SCRIPTS: Mapping[str, Script] = {
         config=replace(CONFIG, reserve_ms=1),
     ),
     "believes_wall": Script(
-        "HLC-4 set back",
+        "HLC-4 healthy",
         "A node that judges others by a wall clock that was set back",
         "The monotonic clock remembers what the time is: n2 goes on hearing its peers.",
         (*ready(1), *ready(2), tick(1), send(1, "m"), hear(2, "m", off=-6)),

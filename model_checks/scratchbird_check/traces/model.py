@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["step", "message", "start", "crash", "clock", "refused"]
@@ -81,3 +81,46 @@ class Trace:
     def wrong_step(self) -> Step | None:
         """The first step that breaks the promise, if the trace has one."""
         return next((step for step in self.steps if step.wrong), None)
+
+
+# --- what the engines find, before a part's story makes a trace of it -------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A state, and the step that led to it, as far as the engine names it."""
+
+    state: Mapping[str, Any]
+    action: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """The states of a model's counterexample, the initial one first."""
+
+    part: str
+    engine: str
+    promise: str
+    """What was violated, by its name in the model; empty for a run that violates nothing."""
+    states: tuple[Taken, ...]
+    problem: str = ""
+    """What the engine said, in its own words: ``Invariant HLC1 is violated.``"""
+    loop_to: int | None = None
+
+
+def finish(behaviour: Behaviour, steps: Sequence[Step], lanes: tuple[str, ...], verdict: str = "") -> Trace:
+    """A trace of these steps. Where no step is known to be the wrong one, the last is."""
+    told = list(steps)
+    if behaviour.promise and told and not any(step.wrong for step in told):
+        told[-1] = replace(told[-1], wrong=True)
+    return Trace(
+        title=behaviour.problem or behaviour.promise or "a run of the model",
+        engine=behaviour.engine,
+        part=behaviour.part,
+        lanes=lanes,
+        steps=tuple(told),
+        verdict=verdict or behaviour.problem,
+        promise=behaviour.promise,
+        loop_to=behaviour.loop_to,
+    )

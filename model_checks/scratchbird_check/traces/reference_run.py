@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scratchbird_check.traces import hlc as json_form
 from scratchbird_check.traces import hlc_words as words
 from scratchbird_check.traces.hlc_effects import tell
 from scratchbird_check.traces.model import Arrow, Change, Step, Trace
+from scratchbird_check.traces.tla_values import Record
 from scratchbird_reference.hlc import (
     ZERO,
     Config,
@@ -176,7 +178,7 @@ class Run:
 
     def _add(self, step: Step) -> None:
         down = tuple(lane(node) for node, state in self.states.items() if state.volatile is None)
-        state = {lane(node): json_form.state_to_json(state) for node, state in self.states.items()}
+        state = {lane(node): _frozen(json_form.state_to_json(state)) for node, state in self.states.items()}
         self.steps.append(replace(step, down=down, state=state))
 
     # --- judging ------------------------------------------------------------------------------------------
@@ -225,15 +227,15 @@ class Run:
     def _refused(self, node: int, event: Observe, before: State) -> list[Broken]:
         if self.watched[event.sender].sick or before.volatile is None:
             return []
-        drift = self.config.max_drift_ms
-        if not self.watched[node].sick:
+        if not 0 <= before.volatile.anchor - self.base <= self.config.max_skew_ms:
+            return []
+        name, sender, drift = lane(node), lane(event.sender), self.config.max_drift_ms
+        if self.watched[node].sick:
+            sentence = words.deaf_after_set_back(name, event.remote, sender, event.wall)
+        else:
             believed = self._believed(before, event)
-            sentence = words.refused_healthy(lane(node), event.remote, lane(event.sender), believed, drift)
-            return [Broken("HLC-4 healthy", sentence)]
-        if 0 <= before.volatile.anchor - self.base <= self.config.max_skew_ms:
-            sentence = words.deaf_after_set_back(lane(node), event.remote, lane(event.sender), event.wall)
-            return [Broken("HLC-4 set back", sentence)]
-        return []
+            sentence = words.refused_healthy(name, event.remote, sender, believed, drift)
+        return [Broken("HLC-4 healthy", sentence)]
 
     def _reserved(self, node: int, bound: Timestamp, monotonic: int) -> list[Broken]:
         config, highest = self.config, self.base + monotonic + self.config.max_skew_ms
@@ -316,6 +318,13 @@ def _changes(name: str, before: State, after: State) -> list[Change]:
             if one != two:
                 changes.append(Change(f"{item}[{name}]", shown(one), shown(two)))
     return changes
+
+
+def _frozen(value: Any) -> Any:
+    """JSON as values that cannot be changed, like those of a model's states."""
+    if isinstance(value, dict):
+        return Record((name, _frozen(item)) for name, item in value.items())
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _yes(value: bool) -> str:

@@ -17,9 +17,9 @@ hold, the first of that list is given.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from scratchbird_check.traces.hlc import Json
-from scratchbird_reference.errors import CallerError
 from scratchbird_reference.uuid8 import VARIANT, VERSION, Timestamp, UuidV8
 
 EVENTS: dict[str, tuple[frozenset[str], ...]] = {
@@ -34,11 +34,11 @@ MALFORMED = "malformed"
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
 
 
-def step(event: Json) -> Json:
-    """The effect of one event.
+def step(event: Json, kind: Any = UuidV8) -> Json:
+    """The effect of one event, by the reference's ids or by another class with the same face.
 
     :raises ValueError: naming the unknown event, the missing or surplus key, or the value that is out of
-        range (:class:`CallerError` is a ``ValueError``).
+        range.
     """
     name = event.get("event")
     forms = EVENTS.get(name) if isinstance(name, str) else None
@@ -53,19 +53,19 @@ def step(event: Json) -> Json:
     match name:
         case "encode":
             timestamp = Timestamp(event["ms"], event["counter"])
-            made = UuidV8(timestamp, event["node_id"], event["random"])
+            made = kind(timestamp, event["node_id"], event["random"])
             return {"effect": "id", "id": str(made), "bytes": bytes(made).hex()}
         case "decode":
-            read = _read_text(event["id"]) if "id" in event else _read_hex(event["bytes"])
+            read = _read_text(event["id"], kind) if "id" in event else _read_hex(event["bytes"], kind)
             return read if isinstance(read, dict) else _fields(read)
         case _:
-            a, b = _read_text(event["a"]), _read_text(event["b"])
+            a, b = _read_text(event["a"], kind), _read_text(event["b"], kind)
             if isinstance(a, dict):
                 return a
             return b if isinstance(b, dict) else {"effect": "order", "order": (a > b) - (a < b)}
 
 
-def _fields(value: UuidV8) -> Json:
+def _fields(value: Any) -> Json:
     ms, counter = value.timestamp
     return {
         "effect": "fields",
@@ -76,27 +76,27 @@ def _fields(value: UuidV8) -> Json:
     }
 
 
-def _read_text(text: object) -> UuidV8 | Json:
-    """The id, or the refusal."""
+def _read_text(text: object, kind: Any) -> Any:
+    """The id, or the refusal as an effect."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no id: pass the 36-character text form")
     try:
-        return UuidV8.parse(text)
-    except CallerError:
+        return kind.parse(text)
+    except ValueError:
         digits = text.replace("-", "")
         well_formed = len(text) == 36 and len(digits) == 32 and _HEX.fullmatch(digits) is not None
         placed = [index for index, letter in enumerate(text) if letter == "-"] == [8, 13, 18, 23]
         return _refused(bytes.fromhex(digits) if well_formed and placed else b"")
 
 
-def _read_hex(text: object) -> UuidV8 | Json:
-    """The id, or the refusal."""
+def _read_hex(text: object, kind: Any) -> Any:
+    """The id, or the refusal as an effect."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no hexadecimal text: pass the 16 bytes as 32 hexadecimal digits")
     data = bytes.fromhex(text) if _HEX.fullmatch(text) is not None else b""
     try:
-        return UuidV8.from_bytes(data)
-    except CallerError:
+        return kind.from_bytes(data)
+    except ValueError:
         return _refused(data)
 
 
