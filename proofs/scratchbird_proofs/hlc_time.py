@@ -1,0 +1,342 @@
+"""What the clock promises against true time (HLC-4): bounds, health, and who is refused by whom.
+
+True time never goes back, and nobody reads it. A wall clock is *healthy* while it is at true time or up to
+``max_skew`` past it, so that two healthy wall clocks differ by ``max_skew`` at the most. The monotonic clock
+counts at the rate of true time; where a theorem allows for a slow one it says so (``lost``). An anchor is
+healthy if it was taken while the wall clock was.
+
+Nothing is assumed of the nodes that are not named, so they may be as sick as they like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import z3
+
+from scratchbird_proofs.hlc_rules import (
+    Node,
+    Rules,
+    any_node,
+    later,
+    ms_of,
+    outcome,
+    settings,
+)
+from scratchbird_proofs.hlc_world import GREATEST, STEPS, Step, take
+from scratchbird_proofs.theorem import Formula, Obligation, Term, Theorem
+
+
+def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
+    """The theorems about these rules; about the right ones if none are given."""
+    used = Rules(settings()) if rules is None else rules
+    return (*_bounds(used), *_health(used), *_refusals(used))
+
+
+def believed(step: Step) -> Term:
+    """What the node holds the time to be at this step, written out here and not taken from the rules."""
+    remembered = step.event.monotonic + step.before.anchor
+    return z3.If(step.after.suspended, remembered, later(step.event.wall, remembered))
+
+
+def in_range(node: Node) -> Formula:
+    """The ranges that every state keeps to."""
+    return z3.And(node.last >= 0, node.last <= GREATEST, node.bound >= 0, node.bound <= GREATEST)
+
+
+# --- the two bounds ---------------------------------------------------------------------------------------
+
+
+def _bounds(rules: Rules) -> tuple[Theorem, ...]:
+    before, configured = any_node("before"), rules.settings
+
+    def ends(kind: str, name: str) -> tuple[Step, dict[str, Formula]]:
+        step = take(kind, rules, before)
+        return step, {
+            "the configuration is sound": configured.sound(),
+            "its clock is in range": in_range(before),
+            f"it is {name}": z3.And(step.taken, step.ends_as(name)),
+        }
+
+    def issued() -> Sequence[Obligation]:
+        step, assumed = ends("tick", "issued")
+        ms, wall = ms_of(step.effects.timestamp), step.event.wall
+        conclusion = z3.And(wall <= ms, ms <= wall + configured.max_ahead)
+        return (
+            Obligation("tick", assumed, conclusion, {"as far as it may": ms == wall + configured.max_ahead}),
+        )
+
+    def merged() -> Sequence[Obligation]:
+        step, assumed = ends("observe", "merged")
+        ms, edge = ms_of(step.event.remote), believed(step) + configured.max_drift
+        reaches = {"at the edge": ms == edge, "while suspended": step.after.suspended}
+        return (Obligation("observe", assumed, ms <= edge, reaches),)
+
+    def stamped() -> Sequence[Obligation]:
+        step, assumed = ends("stamp", "stamped")
+        ms, edge = ms_of(step.effects.timestamp), believed(step) + configured.max_ahead
+        return (Obligation("stamp", assumed, ms <= edge, {"at the edge": ms == edge}),)
+
+    return (
+        Theorem(
+            "hlc.issued_within_own_bound",
+            "An id is issued no earlier than the wall clock and at most max_ahead past it.",
+            ("HLC-4",),
+            ("HLC.R3", "HLC.R4"),
+            issued,
+        ),
+        Theorem(
+            "hlc.merged_within_remote_bound",
+            "What is merged lies at most max_drift past the clock that the node believes at that step.",
+            ("HLC-4",),
+            ("HLC.R6",),
+            merged,
+        ),
+        Theorem(
+            "hlc.carried_within_own_bound",
+            "The clock that a message carries lies at most max_ahead past the clock that its sender "
+            "believes.",
+            ("HLC-4",),
+            ("HLC.R7",),
+            stamped,
+        ),
+    )
+
+
+# --- health -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """True time at a step of one node, and what ties its clocks to it."""
+
+    now: Term
+    base: Term
+    """True time less the monotonic clock when the anchor was taken."""
+    lost: Term
+    """How many milliseconds the monotonic clock has lost since then; 0 for a good one."""
+
+    def wall(self, step: Step, rules: Rules) -> Formula:
+        """Whether the wall clock that the step reads is healthy."""
+        return z3.And(step.event.wall >= self.now, step.event.wall <= self.now + rules.settings.max_skew)
+
+    def monotonic(self, step: Step) -> Formula:
+        """Whether the monotonic clock counts as it should."""
+        return z3.And(self.lost >= 0, step.event.monotonic == self.now - self.base - self.lost)
+
+    def anchor(self, node: Node, rules: Rules) -> Formula:
+        """Whether the anchor was taken while the wall clock was healthy."""
+        return z3.And(node.anchor >= self.base, node.anchor <= self.base + rules.settings.max_skew)
+
+
+def health(tag: str) -> Health:
+    """Any true time, any base, any loss."""
+    return Health(*z3.Ints(f"now_{tag} base_{tag} lost_{tag}"))
+
+
+def _health(rules: Rules) -> tuple[Theorem, ...]:
+    before, configured = any_node("before"), rules.settings
+    sound = {"the configuration is sound": configured.sound()}
+    state = health("reading")
+    kept = z3.Implies(before.up, z3.And(state.anchor(before, rules), z3.Not(before.suspended)))
+
+    def never_suspended() -> Sequence[Obligation]:
+        return (
+            Obligation("a node that is down", {"down": z3.Not(before.up)}, kept),
+            *(healthy_step(kind) for kind in STEPS),
+        )
+
+    def healthy_step(kind: str) -> Obligation:
+        step = take(kind, rules, before)
+        anchored = z3.Or(kind == "start", step.ends_as("confirmed"))
+        fresh = Health(state.now, state.now - step.event.monotonic, z3.IntVal(0))
+        after = Health(state.now, z3.If(anchored, fresh.base, state.base), state.lost)
+        held = z3.And(after.anchor(step.after, rules), z3.Not(step.after.suspended))
+        assumed = {
+            **sound,
+            "its anchor is healthy and it is not suspended": kept,
+            "it takes a step": step.taken,
+            "its wall clock is healthy": state.wall(step, rules),
+            "its monotonic clock lost little": z3.And(
+                state.lost <= configured.max_ahead, z3.Or(kind == "start", state.monotonic(step))
+            ),
+        }
+        return Obligation(kind, assumed, z3.Implies(step.after.up, held))
+
+    def confirmed() -> Sequence[Obligation]:
+        now, wall, peer = z3.Ints("now wall peer")
+        skew = configured.max_skew
+        assumed = {
+            **sound,
+            "a peer is healthy": z3.And(peer >= now, peer <= now + skew),
+            "it agrees": z3.And(peer - wall <= skew, wall - peer <= skew),
+        }
+        near = z3.And(wall >= now - skew, wall <= now + 2 * skew)
+        return (Obligation("one healthy peer", assumed, near, {"too far": wall > now + skew}),)
+
+    return (
+        Theorem(
+            "hlc.healthy_node_is_never_suspended",
+            "A node whose wall clock is healthy never takes it for one that jumped, even if its monotonic "
+            "clock has lost up to max_ahead since the anchor was taken.",
+            ("HLC-4",),
+            ("HLC.R10", "HLC.R11"),
+            never_suspended,
+        ),
+        Theorem(
+            "hlc.one_healthy_peer_is_enough_to_confirm",
+            "A wall clock with which one healthy peer agrees is at most max_skew before true time and at "
+            "most twice that past it.",
+            ("HLC-4",),
+            ("HLC.R11",),
+            confirmed,
+        ),
+    )
+
+
+# --- who is refused by whom -------------------------------------------------------------------------------
+
+
+def _refusals(rules: Rules) -> tuple[Theorem, ...]:
+    sender, receiver = any_node("sender"), any_node("receiver")
+    configured = rules.settings
+    there, here = health("there"), health("here")
+    stamp = take("stamp", rules, sender, "_stamp")
+    observe = take("observe", rules, receiver, "_observe")
+    passes = {
+        "the configuration is sound": configured.sound(),
+        "their clocks are in range": z3.And(in_range(sender), in_range(receiver)),
+        "a message is stamped": z3.And(stamp.taken, stamp.ends_as("stamped")),
+        "it arrives then or later": z3.And(
+            observe.taken, observe.event.remote == stamp.effects.timestamp, here.now >= there.now
+        ),
+    }
+    sends_healthily = {
+        "the sender's clocks are healthy": z3.And(
+            there.wall(stamp, rules), there.monotonic(stamp), there.anchor(sender, rules)
+        )
+    }
+    refused = observe.effects.outcome == outcome("drift")
+    anchored = z3.And(here.monotonic(observe), here.anchor(receiver, rules))
+
+    def healthy_pair() -> Sequence[Obligation]:
+        healthy = {
+            "the receiver's clocks are healthy": z3.And(
+                here.wall(observe, rules), anchored, here.lost <= configured.max_ahead
+            ),
+            "it was not suspended": z3.Not(receiver.suspended),
+        }
+        reaches = {
+            "the receiver is behind by max_skew": stamp.event.wall
+            == observe.event.wall + configured.max_skew,
+            "the clock came from elsewhere": sender.last > sender.bound,
+        }
+        either = z3.And(z3.Not(refused), z3.Not(observe.ends_as("suspended")))
+        return (Obligation("observe", {**passes, **sends_healthily, **healthy}, either, reaches),)
+
+    def wrong_wall() -> Sequence[Obligation]:
+        remembers = {"the receiver's anchor is healthy": z3.And(anchored, here.lost == 0)}
+        reaches = {
+            "its wall clock is set back": observe.event.wall + 2 * configured.max_drift < here.now,
+            "its wall clock jumped": observe.after.suspended,
+        }
+        return (Obligation("observe", {**passes, **sends_healthily, **remembers}, z3.Not(refused), reaches),)
+
+    def tight() -> Sequence[Obligation]:
+        loose = z3.And(configured.max_ahead + configured.max_skew == configured.max_drift + 1)
+        burst = take("tick", rules, any_node("bursting"), "_tick")
+        run = {
+            "the configuration is unsound by 1 ms": z3.And(
+                loose, configured.max_ahead > 0, configured.max_skew > 0, configured.max_drift > 0
+            ),
+            "a burst runs ahead as far as it may": z3.And(
+                burst.taken,
+                burst.ends_as("issued"),
+                ms_of(burst.effects.timestamp) == burst.event.wall + configured.max_ahead,
+                in_range(burst.before),
+            ),
+            "the sender's wall clock is max_skew past true time": z3.And(
+                there.now == here.now,
+                burst.event.wall == there.now + configured.max_skew,
+                stamp.event.wall == burst.event.wall,
+                sender.last == burst.effects.timestamp,
+            ),
+            "the receiver's is at true time": observe.event.wall == here.now,
+            "its anchor too": z3.And(receiver.anchor == here.base, here.lost == 0, here.monotonic(observe)),
+            "no stop has begun": z3.Not(receiver.stopping),
+        }
+        assumed = {name: item for name, item in passes.items() if name != "the configuration is sound"}
+        return (Obligation("observe", {**assumed, **sends_healthily, **run}, refused),)
+
+    def held() -> Sequence[Obligation]:
+        longest = configured.max_skew + configured.max_drift - configured.max_ahead
+        merges = {
+            "the configuration is sound": configured.sound(),
+            "its clock is in range": in_range(receiver),
+            "it is no further ahead than earlier merges took it": ms_of(receiver.last)
+            <= here.now + configured.max_skew + configured.max_drift,
+            "a healthy node merges what it hears": z3.And(
+                observe.taken, observe.ends_as("merged"), here.wall(observe, rules), anchored
+            ),
+            "it is awake": z3.Not(observe.after.suspended),
+        }
+        return tuple(
+            item
+            for kind, extra in (("stamp", 0), ("tick", 1))
+            for item in held_up(kind, merges, longest + extra)
+        )
+
+    def held_up(kind: str, merges: dict[str, Formula], longest: Term) -> Sequence[Obligation]:
+        again = take(kind, rules, observe.after, "_again")
+        later_on = Health(z3.Int("now_again"), here.base, z3.Int("lost_again"))
+        healthy = z3.And(later_on.wall(again, rules), later_on.monotonic(again))
+        assumed = {
+            **merges,
+            "it then goes on": z3.And(again.taken, later_on.now >= here.now),
+            "its clocks are still healthy": z3.And(healthy, later_on.lost <= configured.max_ahead),
+        }
+        wait = z3.Implies(again.ends_as("ahead"), again.effects.retry_after <= longest)
+        longest_wait = z3.And(again.ends_as("ahead"), again.effects.retry_after == longest)
+        patient = {"after the longest wait": later_on.now >= here.now + longest}
+        return (
+            Obligation(f"{kind}, what it is told", assumed, wait, {"the longest wait": longest_wait}),
+            Obligation(f"{kind}, after that time", {**assumed, **patient}, z3.Not(again.ends_as("ahead"))),
+        )
+
+    return (
+        Theorem(
+            "hlc.healthy_nodes_accept_each_other",
+            "A message that a healthy node stamps is never refused by a healthy node, in a burst, "
+            "relayed, doubled or late, whatever sick nodes there are.",
+            ("HLC-4",),
+            ("HLC.R6", "HLC.R7", "HLC.R8"),
+            healthy_pair,
+            ("hlc.healthy_node_is_never_suspended",),
+        ),
+        Theorem(
+            "hlc.wrong_wall_clock_accepts_healthy_nodes",
+            "A node whose wall clock was healthy when it was last trusted does not refuse healthy nodes "
+            "for their clock, wherever its wall clock stands now.",
+            ("HLC-4",),
+            ("HLC.R6", "HLC.R9"),
+            wrong_wall,
+        ),
+        Theorem(
+            "hlc.configuration_is_tight",
+            "With max_ahead + max_skew just 1 ms above max_drift a healthy node in a burst is refused by "
+            "a healthy node.",
+            ("HLC-4",),
+            ("HLC.R8",),
+            tight,
+        ),
+        Theorem(
+            "hlc.sick_clock_holds_up_for_so_long",
+            "A healthy node that merges a sick node's clock, or that of one that did, holds its messages "
+            "back for at most max_skew + max_drift - max_ahead milliseconds of true time after the last "
+            "such merge, and its ids for at most one more.",
+            ("HLC-4",),
+            ("HLC.R4", "HLC.R6", "HLC.R7"),
+            held,
+        ),
+    )
