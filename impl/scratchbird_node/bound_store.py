@@ -1,0 +1,237 @@
+"""The file in which a clock keeps its upper bound (rule HLC.R12), so that a crash at any byte is survived.
+
+The file holds three lines: what it is, the value as JSON, and the SHA-256 of the two before. A new value is
+written beside it, made durable, and takes its place in one step; so the file is always the old value or the
+new one, which are both safe. What can not be told from a damaged disk is refused, never guessed: a clock that
+starts at nothing where it had a bound may issue ids twice.
+
+Beside ``clock.bound`` stands ``clock.bound.lock``: it is locked while a store is open, so that two processes
+can not run one node id, and it remembers that a bound was ever written, so that a bound file which somebody
+deleted is noticed. It is never deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+from scratchbird.errors import BoundFileError, BoundLockedError, CallerError
+from scratchbird.store import Durable
+from scratchbird.timestamp import MAX_COUNTER, MAX_MS, MAX_NODE_ID, Timestamp
+
+try:
+    import fcntl
+except ImportError as error:  # pragma: no cover - Windows
+    raise ImportError(
+        "scratchbird_node.bound_store needs flock(2), which this system lacks: use Linux, macOS or another "
+        "POSIX system, or write a store of your own (scratchbird.store.BoundStore)"
+    ) from error
+
+MAGIC = "scratchbird clock bound, version 1"
+USED = b"a bound was written\n"
+MAX_BYTES = 1 << 20
+"""Larger than a file with every node id retired."""
+
+_RESTORE = (
+    "restore the file from a backup that is no older than the node's last id, or give the node a new node id "
+    "and a new file (rule HLC.R16)"
+)
+
+
+class FileBoundStore:
+    """A :class:`scratchbird.store.BoundStore` in one file.
+
+    :param path: the file, in a folder that exists, on a local disk. Where neither the file nor its lock is
+        there, the node id is taken to be new.
+    :raises BoundLockedError: if another store has the file open, in this process or another.
+    :raises BoundFileError: if the file can not be reached.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._new = self._path.with_name(self._path.name + ".new")
+        self._lock_path = self._path.with_name(self._path.name + ".lock")
+        self._lock = -1
+        self._stored: Durable | None = None
+        try:
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unreachable(error, self._lock_path) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise BoundLockedError(str(self._path)) from error
+        except OSError as error:
+            os.close(lock)
+            raise self._unreachable(error, self._lock_path) from error
+        self._lock = lock
+        _OPEN.add(self)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def load(self) -> Durable | None:
+        """What was saved last, or ``None`` if nothing ever was.
+
+        :raises BoundFileError: if the file is damaged, foreign, or gone although a bound was once written.
+        """
+        self._check_open()
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            if self._was_used():
+                raise self._error(
+                    f"the file is gone, but a bound was once written to it: {_RESTORE}. If no id was ever "
+                    f"issued, delete {self._lock_path}"
+                ) from None
+            return None
+        except OSError as error:
+            raise self._unreachable(error, self._path) from error
+        self._stored = self._read(data)
+        self._mark_used()
+        return self._stored
+
+    def save(self, durable: Durable) -> None:
+        """Replace the file. When this returns, the new value survives a power cut.
+
+        :raises BoundFileError: if the disk refuses; the old value is then still there.
+        :raises CallerError: if the value would make the file forget a retired node id or change its owner
+            without a retirement.
+        """
+        self._check_open()
+        self._check_follows(durable)
+        try:
+            self._replace(encode(durable))
+            self._mark_used()
+        except OSError as error:
+            raise self._unreachable(error, self._path) from error
+        self._stored = durable
+
+    def close(self) -> None:
+        """Give up the lock. Closing twice is no error."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
+    def __enter__(self) -> FileBoundStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _replace(self, data: bytes) -> None:
+        # A file left over by a crash is overwritten; a link put in its place is not followed.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._new, flags, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self._new, self._path)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _was_used(self) -> bool:
+        return os.fstat(self._lock).st_size > 0
+
+    def _mark_used(self) -> None:
+        if not self._was_used():
+            os.pwrite(self._lock, USED, 0)
+            os.fsync(self._lock)
+
+    def _read(self, data: bytes) -> Durable:
+        try:
+            return decode(data)
+        except ValueError as error:
+            raise self._error(f"{error}: {_RESTORE}") from error
+
+    def _check_follows(self, durable: Durable) -> None:
+        before = self._stored if self._stored is not None else self.load()
+        if before is None:
+            return
+        if missing := set(before.retired) - set(durable.retired):
+            raise CallerError(
+                f"{self._path}: node ids {sorted(missing)} were retired and can not be forgotten"
+            )
+        if durable.node_id != before.node_id and before.node_id not in durable.retired:
+            raise CallerError(
+                f"{self._path} belongs to node id {before.node_id}, not {durable.node_id}: retire the old "
+                "one first, or use the node's own file"
+            )
+
+    def _check_open(self) -> None:
+        if self._lock < 0:
+            raise CallerError(f"the store of {self._path} was closed: open the file again")
+
+    def _error(self, detail: str) -> BoundFileError:
+        return BoundFileError(str(self._path), detail)
+
+    def _unreachable(self, error: OSError, path: Path) -> BoundFileError:
+        return self._error(
+            f"{path} can not be used ({error.strerror or error}): the folder must exist on a local disk with "
+            "room on it, and this user must be allowed to write there"
+        )
+
+
+def encode(durable: Durable) -> bytes:
+    """The bytes of the file for a value."""
+    value = {"node_id": durable.node_id, "bound": list(durable.bound), "retired": list(durable.retired)}
+    text = f"{MAGIC}\n{json.dumps(value)}\n"
+    return f"{text}sha256 {hashlib.sha256(text.encode()).hexdigest()}\n".encode()
+
+
+def decode(data: bytes) -> Durable:
+    """The value that the bytes of a file hold; :class:`ValueError` that says what is wrong with them."""
+    if not data:
+        raise ValueError("the file is empty")
+    if not data.startswith(MAGIC.encode() + b"\n"):
+        raise ValueError(f"this is no bound of a clock, or of a newer version: it begins with {data[:40]!r}")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"the file is longer than {MAX_BYTES} bytes, which no bound is")
+    text, _, checksum = data.rpartition(b"sha256 ")
+    if checksum != hashlib.sha256(text).hexdigest().encode() + b"\n":
+        raise ValueError("the file is damaged: its checksum does not fit")
+    lines = text.decode().splitlines()
+    return _durable(json.loads(lines[1]))
+
+
+def _durable(value: Any) -> Durable:
+    """The checksum was right, so that anything wrong here was written by something else than this module."""
+    match value:
+        case {"node_id": int(node_id), "bound": [int(ms), int(counter)], "retired": [*retired]}:
+            ids = [node_id, *retired]
+            if 0 <= ms <= MAX_MS and 0 <= counter <= MAX_COUNTER and all(map(_is_node_id, ids)):
+                return Durable(node_id, Timestamp(ms, counter), tuple(retired))
+    raise ValueError(f"the file holds {value!r}, which is no bound")
+
+
+def _is_node_id(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MAX_NODE_ID
+
+
+_OPEN: weakref.WeakSet[FileBoundStore] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """A forked child does not keep its parent's lock alive when the parent ends; its clock issues nothing."""
+    for opened in list(_OPEN):
+        with contextlib.suppress(OSError):
+            opened.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
