@@ -56,6 +56,7 @@ class CommandDriver:
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the driver, see close()
         self._buffer = bytearray()
+        self._state: Json = {}  # By the last answer; an error may leave it out.
 
     def __enter__(self) -> CommandDriver:
         return self
@@ -80,10 +81,11 @@ class CommandDriver:
                 f"it answered hello with {_short(reply)}: expected "
                 '{"ok": true}, {"ok": false, "reason": "..."} or {"error": "..."}'
             )
+        self._state = hello.state()
 
     def step(self, event: Json) -> Answer:
         reply = self._exchange({"event": event})
-        state = reply.get("state", {})
+        state = reply.get("state", self._state if "error" in reply else {})
         error = reply.get("error", "")
         effects = reply.get("effects", [])
         well_formed = (
@@ -99,6 +101,7 @@ class CommandDriver:
                 f"it answered an event with {_short(reply)}: expected "
                 '{"effects": [...], "state": {...}} or {"error": "...", "state": {...}}'
             )
+        self._state = state
         return Answer(tuple(effects), state, error)
 
     # --- the process ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,16 +52,22 @@ def compare(expected: Answer, found: Answer) -> list[Difference]:
     return result + differences(expected.state, found.state, "state")
 
 
-def table(items: list[Difference], found_by: str) -> list[str]:
-    """Lines for a person: each field with what the reference says and what the other says."""
-    shown = [item for item in items if item.expected or item.found]
-    width = max((len(item.field) for item in shown), default=0)
-    by = max(len("reference"), len(found_by))
+def table(items: Sequence[Difference], expected_by: str, found_by: str) -> list[str]:
+    """Lines for a person: each field, with what the one says and what the other says."""
+    width = max((len(item.field) for item in items), default=0)
+    by = max(len(expected_by), len(found_by))
     lines = []
-    for item in shown:
-        lines.append(f"  {item.field:<{width}}  {'reference':<{by}}  {item.expected}")
+    for item in items:
+        lines.append(f"  {item.field:<{width}}  {expected_by:<{by}}  {item.expected}")
         lines.append(f"  {'':<{width}}  {found_by:<{by}}  {item.found}")
     return lines
+
+
+def state_before(state: Json) -> list[str]:
+    """The state before a step, in one line; none for a part without a state."""
+    return [f"  state before: {', '.join(f'{key} {_text(value)}' for key, value in state.items())}"] * bool(
+        state
+    )
 
 
 def event_text(event: Json) -> str:

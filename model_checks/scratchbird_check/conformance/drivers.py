@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import Any, Protocol
 
 from scratchbird_check.traces import hlc, uuid8
 from scratchbird_check.traces.hlc import Json
 from scratchbird_reference.hlc import Config, Durable, HybridLogicalClock, State
-from scratchbird_reference.uuid8 import Timestamp
+from scratchbird_reference.uuid8 import MAX_COUNTER, Timestamp
 
 PARTS = ("hlc", "uuid8")
 
@@ -40,6 +41,12 @@ class Hello:
             "node_id": self.node_id,
             "bound": list(self.bound),
         }
+
+    def state(self) -> Json:
+        """The state of the fresh implementation."""
+        if self.part == "uuid8":
+            return {}
+        return {"up": False, "node_id": self.node_id, "bound": list(self.bound), "retired": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +165,56 @@ class ProductionDriver:
         self._part = hello.part
         if hello.part == "uuid8":
             return
+        settings = dict(hello.config)
+        if settings.pop("counters_per_ms", MAX_COUNTER + 1) != MAX_COUNTER + 1:
+            raise DeclinedError("the production clock has 4096 counters a millisecond, always")
         try:
-            self._core = self._hlc.ClockCore(hello.node_id, Timestamp(*hello.bound), **hello.config)
+            self._core = self._hlc.ClockCore(hello.node_id, bound=hello.bound, **settings)
         except (ValueError, TypeError) as error:
             raise HelloRefusedError(str(error)) from None
 
     def step(self, event: Json) -> Answer:
-        raise NotImplementedError
+        try:
+            if self._part == "uuid8":
+                return Answer((uuid8.step(event, self._uuid8.UuidV8),), {})
+            effects = self._call(event)
+        except (ValueError, TypeError) as error:  # Its CallerError is a ValueError too.
+            return Answer((), self.state(), str(error) or type(error).__name__)
+        return Answer(tuple(_effect_to_json(effect) for effect in effects), self.state())
+
+    def state(self) -> Json:
+        return {} if self._part == "uuid8" else self._core.state()
 
     def close(self) -> None:
         self._core = None
+
+    def _call(self, event: Json) -> tuple[Any, ...]:
+        arguments = dict(event)
+        name = arguments.pop("event", None)
+        if not isinstance(name, str) or name not in hlc.EVENTS:
+            raise ValueError(f"unknown event {name!r}")
+        for key in ("remote", "peers"):
+            arguments |= {key: _tuples(arguments[key])} if key in arguments else {}
+        effects: tuple[Any, ...] = getattr(self._core, name)(**arguments)
+        return effects
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _effect_to_json(effect: Any) -> Json:
+    """An effect of the production code: the same names and fields as the reference's."""
+    value: Json = {"effect": type(effect).__name__.lower()}
+    for item in fields(effect):
+        content = getattr(effect, item.name)
+        if isinstance(content, tuple):
+            value[item.name] = list(content)
+        elif content is not None:
+            value[item.name] = content.value if isinstance(content, Enum) else content
+    if "id" in value:
+        value |= {"id": str(value["id"]), "timestamp": list(value["id"].timestamp)}
+    return value
 
 
 __all__ = [

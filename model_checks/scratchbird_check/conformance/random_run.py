@@ -189,3 +189,38 @@ class RandomRun:
 
     def _pick(self, items: Sequence[T]) -> T:
         return items[self._below(len(items))]
+
+
+class RandomQuestions:
+    """Random questions to part ``uuid8``, with the same face as :class:`RandomRun`."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._ids: list[str] = ["00000000-0000-8000-8000-400000000000"]
+
+    def event(self) -> tuple[int, Json, int | None]:
+        """The next question; every id that was made is asked about later, some with a digit changed."""
+        bits = self._random.getrandbits
+        draw = bits(3)
+        if draw < 3:
+            narrow = bits(6)  # Fields of few bits make ids that are near each other.
+            fields = {"ms": 48 - narrow % 48, "counter": 12, "node_id": 16 - narrow % 16, "random": 46}
+            values = {name: bits(width) for name, width in fields.items()}
+            values["node_id"] += bits(4) > 0 and values["node_id"] == 0
+            return 1, {"event": "encode", **values}, None
+        if draw < 5:
+            return 1, {"event": "compare", "a": self._id(), "b": self._id()}, None
+        text = self._id()
+        if bits(2) == 0:
+            place = bits(32) * len(text) >> 32
+            text = text[:place] + "0123456789abcdefABCDEF-g"[bits(32) * 24 >> 32] + text[place + 1 :]
+        if draw == 5:
+            return 1, {"event": "decode", "bytes": text.replace("-", "")}, None
+        return 1, {"event": "decode", "id": text}, None
+
+    def answered(self, step: int, answer: Answer) -> None:
+        """Keep the ids that were made."""
+        self._ids += [effect["id"] for effect in answer.effects if "id" in effect]
+
+    def _id(self) -> str:
+        return self._ids[self._random.getrandbits(32) * len(self._ids) >> 32]

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from scratchbird_check.conformance.differences import Difference, compare, differences, event_text, table
+from scratchbird_check.conformance.differences import (
+    Difference,
+    compare,
+    differences,
+    event_text,
+    state_before,
+    table,
+)
 from scratchbird_check.conformance.drivers import Answer, Driver, Hello, ReferenceDriver
 from scratchbird_check.conformance.reading import Header, Line, TraceError, read_trace
 from scratchbird_check.errors import UsageError
@@ -45,18 +52,20 @@ class Report:
     steps: int
     lanes: tuple[int, ...]
     divergence: Divergence | None
+    by: str = "reference"
+    """Which implementation the trace was replayed through."""
 
-    def lines(self, found_by: str = "trace") -> list[str]:
+    def lines(self) -> list[str]:
         """The report for a person."""
-        lanes = ", ".join(map(str, self.lanes)) or "none"
         if self.divergence is None:
-            return [f"{self.header.name}: {self.steps} steps of node {lanes} agree with the reference"]
+            lanes = ", ".join(map(str, self.lanes)) or "none"
+            return [f"{self.header.name}: {self.steps} steps of node {lanes} agree with the {self.by}"]
         item = self.divergence
         return [
             f"{self.header.name}: step {item.step} (line {item.line}), node {item.node}: "
             f"{event_text(item.event)}",
-            *_state_lines(item.before),
-            *table(list(item.differences), found_by),
+            *state_before(item.before),
+            *table(item.differences, self.by, "trace"),
         ]
 
 
@@ -70,6 +79,7 @@ def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = Referen
     header: Header | None = None
     lanes: dict[int, tuple[Driver, Json]] = {}
     steps = 0
+    by = "reference"
     try:
         for item in read_trace(stream, source):
             if isinstance(item, Header):
@@ -78,8 +88,10 @@ def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = Referen
             assert header is not None
             if item.node not in lanes:
                 lane = driver()
-                lane.hello(Hello(header.part, header.config, item.node))
-                lanes[item.node] = lane, _unused(header, item.node)
+                by = lane.name
+                hello = Hello(header.part, header.config, item.node)
+                lane.hello(hello)
+                lanes[item.node] = lane, hello.state()
             lane, before = lanes[item.node]
             answer = lane.step(item.event)
             if found := _check(item, answer, header.part, source):
@@ -88,6 +100,7 @@ def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = Referen
                     steps,
                     tuple(lanes),
                     Divergence(item.number, item.step, item.node, item.event, before, tuple(found)),
+                    by,
                 )
             lanes[item.node] = lane, answer.state
             steps += 1
@@ -95,7 +108,7 @@ def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = Referen
         for lane, _ in lanes.values():
             lane.close()
     assert header is not None  # An empty file is a TraceError.
-    return Report(header, steps, tuple(lanes), None)
+    return Report(header, steps, tuple(lanes), None, by)
 
 
 def replay_file(path: Path, driver: Callable[[], Driver] = ReferenceDriver) -> Report:
@@ -121,12 +134,6 @@ def main(path: Path, out: TextIO = sys.stdout) -> int:
     return 0 if report.divergence is None else 1
 
 
-def _unused(header: Header, node: int) -> Json:
-    driver = ReferenceDriver()
-    driver.hello(Hello(header.part, header.config, node))
-    return driver.state()
-
-
 def _check(item: Line, answer: Answer, part: str, source: str) -> list[Difference]:
     """Where the trace says something else than the answer."""
     if answer.error and item.effects is not None and item.event.get("event") not in EVENTS[part]:
@@ -138,7 +145,3 @@ def _check(item: Line, answer: Answer, part: str, source: str) -> list[Differenc
     if item.digest != expected and not any(entry.field.startswith("state") for entry in found):
         found += differences(expected, item.digest, "digest")
     return found
-
-
-def _state_lines(state: Json) -> list[str]:
-    return [f"  state before: {', '.join(f'{key} {value}' for key, value in state.items())}"] if state else []

@@ -1,0 +1,269 @@
+"""The conformance kit: an implementation in any language against the vectors and against the reference.
+
+The implementation is a program that reads one JSON object a line from standard input and writes one JSON
+object a line to standard output, in turn: one line in, one line out, each flushed. It ends when its input
+ends. What it writes to standard error is shown when something goes wrong.
+
+The first line, and any later one with ``hello``, says: forget everything, and be this clock, which is down::
+
+    {"hello": {"part": "hlc", "config": {"max_drift_ms": 500}, "node_id": 7, "bound": [0, 0]}}
+    {"hello": {"part": "uuid8"}}
+
+``config`` may leave settings out, which then have the defaults of ``spec/hlc.md``; ``bound`` is the durable
+bound that the node finds. The answer is one of::
+
+    {"ok": true}
+    {"error": "max_drift_ms is 0: ..."}            the configuration is wrong
+    {"ok": false, "reason": "..."}                 right, but this implementation does not do that
+
+A clock whose counter has 12 bits and no fewer may so decline every ``counters_per_ms`` but 4096, and nothing
+else. Then each line is an event, in the form of ``spec/trace.schema.json``::
+
+    {"event": {"event": "tick", "wall": 1700000000000, "monotonic": 5, "random": 0}}
+
+and the answer is what comes of it, with the whole state after it, or, for an event that is malformed or
+impossible in this state, an error, after which the state is as it was (and may be left out)::
+
+    {"effects": [{"effect": "issued", "id": "...", "timestamp": [1700000000000, 0]}], "state": {"up": true}}
+    {"error": "the node is down: start it"}
+
+Effects and states are compared field by field; the words of an error are free. Part ``uuid8`` has no state.
+Every event stands for what a test can not wait for: a crash is an event (drop what is volatile, keep what is
+durable), and ``persisted`` says that the write which an effect ``persist`` asked for has reached the disk.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TextIO
+
+from scratchbird_check import resources
+from scratchbird_check.conformance.command import DEADLINE_S, CommandDriver
+from scratchbird_check.conformance.differences import compare, event_text, state_before, table
+from scratchbird_check.conformance.drivers import (
+    PARTS,
+    Answer,
+    DeclinedError,
+    Hello,
+    HelloRefusedError,
+    ImplementationError,
+    ReferenceDriver,
+)
+from scratchbird_check.conformance.random_run import RandomQuestions, RandomRun
+from scratchbird_check.conformance.reading import Header, Line, read_trace
+from scratchbird_check.conformance.vectors import SMALL_BOUNDS
+from scratchbird_check.errors import UsageError
+from scratchbird_check.traces.hlc import Json
+from scratchbird_reference.uuid8 import MAX_COUNTER
+
+GIVE_UP_AFTER = 3
+"""So many vectors in a row on which the implementation crashes or hangs, and the rest is not tried."""
+STEPS = 2000
+
+WRONG_CONFIGURATIONS: tuple[Json, ...] = (
+    {"max_drift_ms": 0},
+    {"max_ahead_ms": 0},
+    {"max_skew_ms": 0},
+    {"reserve_ms": 0},
+    {"confirm_quorum": 0},
+    {"max_drift_ms": -1},
+    {"max_drift_ms": 499},
+    {"max_ahead_ms": 251},
+    {"max_skew_ms": 251},
+    {"max_drift_ms": 1 << 48},
+    {"reserve_ms": 0.5},
+    {"reserve_ms": "1000"},
+    {"no_such_setting": 1},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one vector, or of one random run."""
+
+    name: str
+    verdict: str
+    """``pass``, ``FAIL`` or ``declined``."""
+    detail: str
+    lines: tuple[str, ...] = ()
+    """The first divergence, for a person."""
+    broke: bool = False
+    """Whether the implementation crashed, hung or broke the protocol."""
+
+
+class _Source(Protocol):
+    """Where the events come from: a vector, or a random run that looks at the answers."""
+
+    def event(self) -> tuple[str, int, Json] | None:
+        """Where we are in words, the lane, and the event; ``None`` at the end."""
+
+    def answered(self, answer: Answer) -> None:
+        """What the reference said to it."""
+
+
+class _Vector:
+    def __init__(self, lines: Iterator[Header | Line]) -> None:
+        self._lines = lines
+
+    def event(self) -> tuple[str, int, Json] | None:
+        line = next(self._lines, None)
+        if line is None or isinstance(line, Header):
+            return None
+        return f"step {line.step} (line {line.number})", line.node, line.event
+
+    def answered(self, answer: Answer) -> None:
+        """A vector's events stand fixed; that its answers are the reference's is checked elsewhere."""
+
+
+class _Random:
+    def __init__(self, run: RandomRun | RandomQuestions, steps: int) -> None:
+        self._run = run
+        self._steps = steps
+        self._step = 0
+
+    def event(self) -> tuple[str, int, Json] | None:
+        if self._step == self._steps:
+            return None
+        self._step += 1
+        node, event, _ = self._run.event()
+        return f"step {self._step}", node, event
+
+    def answered(self, answer: Answer) -> None:
+        self._run.answered(self._step, answer)
+
+
+class Kit:
+    """Drives one command. Each lane of a vector is a process of its own, used again for the next vector."""
+
+    def __init__(self, command: str, deadline_s: float = DEADLINE_S) -> None:
+        self._command = command
+        self._deadline_s = deadline_s
+        self._pool: list[CommandDriver] = []
+
+    def close(self) -> None:
+        for driver in self._pool:
+            driver.close()
+
+    def vector(self, text: bytes, name: str) -> Result:
+        """One vector."""
+        lines = read_trace(io.BytesIO(text), name)
+        header = next(lines)
+        assert isinstance(header, Header)  # The first item always is.
+        return self._drive(header.name, header.part, header.config, _Vector(lines))
+
+    def random(self, part: str, config: Json, seed: int, steps: int) -> Result:
+        """A random run, compared with the reference while it runs."""
+        run = RandomQuestions(seed) if part == "uuid8" else RandomRun(seed, config)
+        settings = ", ".join(f"{key} {value}" for key, value in config.items()) or "the default settings"
+        name = f"random run, {part}" + (f", {settings}" if part == "hlc" else "")
+        return self._drive(f"{name}, seed {seed}", part, config, _Random(run, steps))
+
+    def wrong_configurations(self) -> Result:
+        """Each configuration that contradicts itself must be refused."""
+        name = "wrong configurations"
+        for config in WRONG_CONFIGURATIONS:
+            try:
+                self._lane(0).hello(Hello("hlc", config))
+            except HelloRefusedError:
+                continue
+            except DeclinedError as error:
+                return Result(name, "FAIL", f"{config}: declined ({error}), an error was expected")
+            except ImplementationError as error:
+                return Result(name, "FAIL", f"{config}: the implementation failed", _indented(error), True)
+            return Result(name, "FAIL", f"{config} was taken: no such clock may start (HLC.R8)")
+        return Result(name, "pass", f"{len(WRONG_CONFIGURATIONS)} refused")
+
+    def _lane(self, index: int) -> CommandDriver:
+        while len(self._pool) <= index:
+            self._pool.append(CommandDriver(self._command, self._deadline_s))
+        return self._pool[index]
+
+    def _drive(self, name: str, part: str, config: Json, source: _Source) -> Result:
+        lanes: dict[int, tuple[ReferenceDriver, CommandDriver]] = {}
+        count, where = 0, "hello"
+        try:
+            while (item := source.event()) is not None:
+                where, node, event = item
+                if node not in lanes:
+                    lanes[node] = ReferenceDriver(), self._lane(len(lanes))
+                    for driver in lanes[node]:
+                        driver.hello(Hello(part, config, node))
+                reference, subject = lanes[node]
+                before = reference.state()
+                expected = reference.step(event)
+                if found := compare(expected, subject.step(event)):
+                    lines = [*state_before(before), *table(found, "reference", "command")]
+                    return Result(name, "FAIL", f"{where}, node {node}: {event_text(event)}", (*lines,))
+                source.answered(expected)
+                count += 1
+        except DeclinedError as error:
+            if config.get("counters_per_ms", MAX_COUNTER + 1) != MAX_COUNTER + 1:
+                return Result(name, "declined", str(error))
+            return Result(
+                name,
+                "FAIL",
+                f"declined ({error}): nothing but counters_per_ms may be declined; if the "
+                f"implementation does not have part {part}, name the one that it has with --part",
+            )
+        except HelloRefusedError as error:
+            return Result(name, "FAIL", f"hello: the configuration {config} is right: {error}")
+        except ImplementationError as error:
+            return Result(name, "FAIL", f"{where}: the implementation failed", _indented(error), True)
+        return Result(name, "pass", f"{count} steps")
+
+
+def conform(
+    command: str,
+    parts: Sequence[str] = (),
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    deadline_s: float = DEADLINE_S,
+    out: TextIO | None = None,
+) -> int:
+    """``scratchbird_check conform --command COMMAND [--part P]...``
+
+    :param parts: the parts to test; all of them if empty.
+    :param steps: of each random run.
+    :param deadline_s: how long the implementation may take for one line, in seconds.
+    :returns: 0 if the implementation conforms, 1 if it does not.
+    :raises UsageError: if the command cannot be started, or a part is unknown.
+    """
+    for part in parts:
+        if part not in PARTS:
+            raise UsageError(f"unknown part {part!r}: the parts are {', '.join(PARTS)}")
+    kit = Kit(command, deadline_s)
+    results: list[Result] = []
+    try:
+        for make in _tests(kit, parts or PARTS, steps, seed):
+            if all(result.broke for result in results[-GIVE_UP_AFTER:]) and len(results) >= GIVE_UP_AFTER:
+                print(f"gave up: the implementation failed {GIVE_UP_AFTER} times in a row", file=out)
+                break
+            results.append(result := make())
+            print(f"{result.verdict:<9} {result.name}: {result.detail}", file=out)
+            for line in result.lines:
+                print(line, file=out)
+    finally:
+        kit.close()
+    count = Counter(result.verdict for result in results)
+    print(", ".join(f"{count[word]} {word}" for word in ("pass", "FAIL", "declined")), file=out)
+    return 1 if count["FAIL"] or not count["pass"] else 0
+
+
+def _tests(kit: Kit, parts: Sequence[str], steps: int, seed: int) -> Iterator[Callable[[], Result]]:
+    for part in parts:
+        for file in sorted(resources.vectors().iterdir(), key=lambda item: item.name):
+            if file.name.startswith(f"{part}_") and file.name.endswith(".ndjson"):
+                yield partial(kit.vector, file.read_bytes(), file.name)
+        if part == "hlc":
+            yield kit.wrong_configurations
+            yield partial(kit.random, part, SMALL_BOUNDS, seed, steps)
+        yield partial(kit.random, part, {}, seed, steps)
+
+
+def _indented(error: Exception) -> tuple[str, ...]:
+    return tuple(f"  {line}" for line in str(error).splitlines())
