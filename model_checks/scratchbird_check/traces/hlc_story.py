@@ -184,14 +184,19 @@ class _Teller:
         for message in self.after["messages"] - self.before["messages"]:
             return str(message["from"])
         up = [node for node, is_up in self.before["up"].items() if is_up]
-        if action == "Observe":
-            up = [node for node in up if self.candidates(node)]
+        if action == "Observe" and (heard := {node: self.candidates(node) for node in up}):
+            # A refusal changes nothing but the verdict: it is the node for which the message is the farthest.
+            likely = [node for node in up if heard[node]]
+            return max(likely, key=lambda node: self.gap(heard[node][0], node), default=None)
         return up[0] if len(up) == 1 else None
+
+    def gap(self, message: Any, node: str) -> int:
+        """How far, in ms, a message's clock lies past the lower of the two clocks of a node."""
+        return self.time(message["at"]).ms - min(self.believed(node), self.wall(self.before, node))
 
     def candidates(self, node: str) -> list[Any]:
         """The messages that this node can have read in this step, the latest one sent first."""
-        constants = self.constants
-        last, bound, believed = self.before["last"][node], self.before["bound"][node], self.believed(node)
+        last, bound = self.before["last"][node], self.before["bound"][node]
         merged, past = self.after["last"][node], self.after.get("past", {}).get(node, 0)
         refused = "HLC-4 healthy" in self.after["broken"] - self.before["broken"]
         found = []
@@ -199,7 +204,7 @@ class _Teller:
             if message["from"] == node:
                 continue
             if refused:
-                fits = self.time(message["at"]).ms > believed + constants.max_drift
+                fits = message["from"] not in self.before.get("sick", ())
             elif merged != last:
                 fits = message["at"] == merged or self.time(message["at"]).ms == self.time(merged).ms
             elif self.moved("promised"):
@@ -208,6 +213,8 @@ class _Teller:
                 fits = message["past"] <= past
             if fits:
                 found.append(message)
+        if refused:
+            return sorted(found, key=lambda item: -self.gap(item, node))
         exact = [item for item in found if item["at"] == merged]
         return sorted(exact or found, key=lambda item: (-self.sent.get(item, 0), item["from"]))
 
@@ -262,15 +269,14 @@ class _Teller:
             return _Told("reads a message")
         remote, sender = self.time(read["at"]), str(read["from"])
         arrows = (Arrow(self.sent[read], sender, words.show(remote)),) if read in self.sent else ()
-        last = self.time(self.after["last"][node])
-        if remote.ms > self.believed(node) + self.constants.max_drift and last == self.time(
-            self.before["last"][node]
-        ):
-            label = words.refuses_remote(remote, sender, remote.ms - self.believed(node))
-            return _Told(label, "refused", "refused", arrows)
+        last, before = (self.time(state["last"][node]) for state in (self.after, self.before))
         if self.after["promised"][node] != self.before["promised"][node]:
             bound = self.time(self.after["promised"][node])
             return _Told(words.asks_for_bound(bound, f"{sender}'s {words.show(remote)}"), arrows=arrows)
+        refused = "HLC-4 healthy" in self.after["broken"] - self.before["broken"]
+        if refused or (last == before and remote.ms > self.believed(node) + self.constants.max_drift):
+            label = words.refuses_remote(remote, sender, self.gap(read, node))
+            return _Told(label, "refused", "refused", arrows)
         return _Told(words.merges(remote, sender, last), words.show(last), "message", arrows)
 
     # --- judging ----------------------------------------------------------------------------------------
