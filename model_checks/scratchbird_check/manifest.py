@@ -232,6 +232,8 @@ def suggest(value: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(value.lower(), list(folded), n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(repr(folded[name]) for name in near)}?"
+    if not known:
+        return "there are none"
     return f"known are {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
 
 

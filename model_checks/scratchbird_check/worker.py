@@ -52,6 +52,14 @@ def engine(name: str) -> Engine:
     return cast(Engine, importlib.import_module(f"scratchbird_check.engines.{name}"))
 
 
+def missing(name: str) -> str:
+    """What is missing for an engine, and how to get it; empty if it can be used."""
+    try:
+        return engine(name).missing()
+    except ModuleNotFoundError as error:
+        return f"{name} cannot be loaded ({error}): pip install 'scratchbird-replication[check]'"
+
+
 def perform(check: Check, context: Context) -> Outcome:
     """Run one check in this process. Whatever goes wrong becomes its outcome."""
     started = time.monotonic()

@@ -151,27 +151,31 @@ def run(check: Check, context: Context) -> Outcome:
     """Run Apalache as the check's options say, and judge what it found."""
     options = check.options
     folder = resources.copy_models(context.workdir / "models")
+    text = ""
     if config := options.get("config"):
         if not (folder / config).is_file():
             return unexpected(check, f"there is no configuration {config}")
         text = (folder / config).read_text(encoding="utf-8")
         if differs := tlc_config.differences(tlc_config.parse(text), {**options, "invariants": ()}):
             return unexpected(check, differs)
+    runner = _Runner(check, context, folder, text)
     init = options.get("init", "Init")
     if options.get("three_run"):
-        return _three_runs(_Runner(check, context, folder), init, options["inductive"], options["inv"])
+        return _three_runs(runner, init, options["inductive"], options["inv"])
     if "reach" in options:
-        return _reach(_Runner(check, context, folder), init, options["reach"])
-    return _bounded(_Runner(check, context, folder), init)
+        return _reach(runner, init, options["reach"])
+    return _bounded(runner, init)
 
 
 class _Runner:
     """Runs Apalache several times within one check's time limit."""
 
-    def __init__(self, check: Check, context: Context, folder: Path) -> None:
+    def __init__(self, check: Check, context: Context, folder: Path, configuration: str) -> None:
         if problem := missing():
             raise ToolError(problem)
         self.check, self.context, self.folder = check, context, folder
+        self.configuration = configuration
+        self.inv = ""
         self.seconds = 0.0
         self.log: Path | None = None
         self.run_dir = folder
@@ -186,6 +190,7 @@ class _Runner:
         scratch = self.context.workdir / f"{name}-scratch"
         (scratch / "tmp").mkdir(parents=True)
         self.run_dir = scratch / "run"
+        self.inv = inv
         config = [f"--config={options['config']}"] if "config" in options else []
         ended = process.run(
             [
@@ -237,11 +242,13 @@ class _Runner:
 
     def counterexample(self) -> tuple[Trace | None, str]:
         """The execution that the last run found as a trace, or why it cannot be read."""
-        from scratchbird_check.traces import itf
+        from scratchbird_check.traces import itf, parts, tlc_text
 
+        constants = tlc_text.read_constants(self.configuration)
         try:
             file = max(self.run_dir.glob("violation*.itf.json"), key=lambda path: path.name)
-            return itf.parse(file.read_text(encoding="utf-8"), self.check.part), ""
+            behaviour = itf.read(file.read_text(encoding="utf-8"), self.check.part, self.inv)
+            return parts.tell(behaviour, constants), ""
         except ValueError as error:  # Also if there is no such file.
             return None, str(error)
 

@@ -74,10 +74,11 @@ def run(check: Check, context: Context) -> Outcome:
     config = folder / check.options["config"]
     if not config.is_file():
         return unexpected(check, f"there is no configuration {config.name}")
-    if differs := tlc_config.differences(tlc_config.parse(config.read_text(encoding="utf-8")), check.options):
+    text = config.read_text(encoding="utf-8")
+    if differs := tlc_config.differences(tlc_config.parse(text), check.options):
         return unexpected(check, differs)
     if "reach" in check.options:
-        return _reach(check, context, folder)
+        return _reach(check, context, folder, text)
     ended, report = execute(
         context,
         folder,
@@ -88,7 +89,7 @@ def run(check: Check, context: Context) -> Outcome:
         workers=workers(check),
         arguments=_arguments(check, context),
     )
-    return judge(check, ended, report)
+    return judge(check, ended, report, text)
 
 
 def workers(check: Check) -> int:
@@ -161,7 +162,7 @@ def _arguments(check: Check, context: Context) -> list[str]:
     return arguments
 
 
-def judge(check: Check, ended: process.Ended, report: Report) -> Outcome:
+def judge(check: Check, ended: process.Ended, report: Report, configuration: str) -> Outcome:
     """What the run means for the check. Only what was expected, with every pin met, is no *unexpected*."""
     if why := ended.why():
         return unexpected(check, f"TLC: {why}", ended.log)
@@ -172,12 +173,12 @@ def judge(check: Check, ended: process.Ended, report: Report) -> Outcome:
             return unexpected(check, f"{wanted} was not refuted: {_words(report)}", ended.log, figures)
         if report.name != wanted and (report.name or report.end is not End.PROPERTY):
             return unexpected(check, f"{report.name} was violated, not {wanted}", ended.log, figures)
-        return _refuted(check, ended, wanted, figures)
+        return _refuted(check, ended, wanted, figures, configuration)
     if report.end in (End.INVARIANT, End.PROPERTY, End.DEADLOCK):
         outcome = unexpected(
             check, f"{report.name or report.message}: {report.end.value}", ended.log, figures
         )
-        trace, _ = counterexample(ended.text(), check.part)
+        trace, _ = counterexample(ended.text(), check.part, configuration)
         return replace(outcome, counterexample=trace)
     if report.end is not End.OK:
         return unexpected(check, _words(report), ended.log, figures)
@@ -186,19 +187,20 @@ def judge(check: Check, ended: process.Ended, report: Report) -> Outcome:
     return Outcome(check.id, check.expect, _detail(check, report), check.properties, ended.seconds, figures)
 
 
-def _refuted(check: Check, ended: process.Ended, name: str, figures: Mapping[str, int]) -> Outcome:
-    trace, problem = counterexample(ended.text(), check.part)
+def _refuted(
+    check: Check, ended: process.Ended, name: str, figures: Mapping[str, int], configuration: str
+) -> Outcome:
+    trace, problem = counterexample(ended.text(), check.part, configuration)
     if trace is None:
         return unexpected(check, f"the counterexample cannot be read: {problem}", ended.log, figures)
     detail = f"{name} violated after {len(trace.steps) - 1} steps"
     return Outcome(check.id, Verdict.REFUTED, detail, check.properties, ended.seconds, figures, trace)
 
 
-def _reach(check: Check, context: Context, folder: Path) -> Outcome:
+def _reach(check: Check, context: Context, folder: Path, text: str) -> Outcome:
     """Show that each interesting state is reached: the invariant that denies it must be violated."""
     wanted = check.options["reach"]
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    text = (folder / check.options["config"]).read_text(encoding="utf-8")
     seconds = 0.0
     depths: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
@@ -225,12 +227,12 @@ def _reach(check: Check, context: Context, folder: Path) -> Outcome:
     return Outcome(check.id, check.expect, detail, check.properties, seconds, depths)
 
 
-def counterexample(text: str, part: str) -> tuple[Trace | None, str]:
+def counterexample(text: str, part: str, configuration: str) -> tuple[Trace | None, str]:
     """The behaviour in TLC's output as a trace, or why it cannot be read."""
-    from scratchbird_check.traces import tlc_text
+    from scratchbird_check.traces import parts, tlc_text
 
     try:
-        return tlc_text.parse(text, part), ""
+        return parts.tell(tlc_text.read(text, part), tlc_text.read_constants(configuration)), ""
     except ValueError as error:
         return None, str(error)
 
