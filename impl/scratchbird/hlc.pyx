@@ -59,7 +59,9 @@ cdef class ClockCore:
         cdef Settings *settings = &self.clock.settings
         self.clock.node_id = whole(node_id, "node id", 1, 0xFFFF)
         self.clock.bound = pack(bound)
-        self._retired = tuple([whole(used, "retired node id", 1, 0xFFFF) for used in retired])
+        self._retired = tuple(
+            [whole(used, "retired node id", 1, 0xFFFF) for used in _listed(retired, "retired", "node ids")]
+        )
         if node_id in self._retired:
             raise _used_before(node_id)
         settings.max_drift = _setting("max_drift_ms", max_drift_ms)
@@ -133,12 +135,13 @@ cdef class ClockCore:
         cdef int64_t theirs, agreeing = 0
         cdef bint trusted = bool(operator)
         cdef set voters = set()
+        peers = _listed(peers, "peers", "(node id, that node's wall clock in ms) of each")
         for peer in peers:
             node, clock = _pair(peer)
             whole(node, "node id", 1, 0xFFFF)
             theirs = whole(clock, f"wall clock in ms of node {node}", 0, MAX_MS_C)
             if node in voters:
-                raise CallerError(f"peers {tuple(peers)} name node {node} twice: each peer has one vote")
+                raise CallerError(f"peers {peers} name node {node} twice: each peer has one vote")
             voters.add(node)
             agreeing += -self.clock.settings.max_skew <= theirs - w <= self.clock.settings.max_skew
         cdef bint own_vote = self.node_id in voters
@@ -298,6 +301,13 @@ cdef int64_t _monotonic(value) except? -1:
     return whole(value, "monotonic clock in ms", 0, MAX_MS_C)
 
 
+cdef tuple _listed(value, str name, str what):
+    try:
+        return tuple(value)
+    except TypeError:
+        raise CallerError(f"{name} {value!r} is no list: pass {what}") from None
+
+
 cdef tuple _pair(peer):
     if not isinstance(peer, (tuple, list)) or len(peer) != 2:
         raise CallerError(f"peer {peer!r} is no vote: pass (node id, that node's wall clock in ms)")
@@ -317,9 +327,11 @@ def _contend(ClockCore core, wall, monotonic, count):
     cdef int64_t many = whole(count, "count", 1, 1 << 30)
     cdef object out = PyBytes_FromStringAndSize(NULL, many * 8)
     cdef uint64_t *words = <uint64_t *> PyBytes_AS_STRING(out)
+    cdef Step step
     with nogil:
         for position in range(many):
-            words[position] = core.claim(w, m, 1).timestamp
+            step = core.claim(w, m, 1)
+            words[position] = step.timestamp if step.outcome == DONE else 0
     return out
 
 
