@@ -114,6 +114,15 @@ class CarriesUnchecked(Rules):
         return z3.BoolVal(False)
 
 
+class BlindHop(Rules):
+    """A proxy that hears a message, forwards its content, and keeps its own clock as it was."""
+
+    __slots__ = ()
+
+    def merge(self, last: Term, remote: Term) -> Term:
+        return last
+
+
 VARIANTS: dict[str, type[Rules]] = {
     "no_carry": NoCarry,
     "stall_and_reset": StallAndReset,
@@ -126,4 +135,5 @@ VARIANTS: dict[str, type[Rules]] = {
     "believes_wall": BelievesWall,
     "eager_reserve": EagerReserve,
     "carries_unchecked": CarriesUnchecked,
+    "blind_hop": BlindHop,
 }

@@ -31,9 +31,9 @@ def questions_of(obligation: Obligation, name: str) -> Iterator[Question]:
     """The questions of one obligation, in the order of :func:`scratchbird_proofs.theorem.judge`."""
     assumptions = tuple(obligation.assumptions.values())
     yield Question(f"{name}: the assumptions can be met", script(*assumptions), "sat")
+    yield Question(f"{name}: it is true", script(*assumptions, z3.Not(obligation.conclusion)), "unsat")
     for case, formula in obligation.reaches.items():
         yield Question(f"{name}: {case} can happen", script(*assumptions, formula), "sat")
-    yield Question(f"{name}: it is true", script(*assumptions, z3.Not(obligation.conclusion)), "unsat")
 
 
 def script(*assertions: Formula) -> str:

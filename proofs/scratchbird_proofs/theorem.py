@@ -123,7 +123,7 @@ def prove(theorem: Theorem, timeout_ms: int = TIMEOUT_MS) -> Proof:
 
 
 def judge(obligation: Obligation, timeout_ms: int = TIMEOUT_MS) -> Finding:
-    """Judge one obligation: possible at all, its interesting cases too, and then: is it true?"""
+    """Judge one obligation: is it possible at all, is it true, can its interesting cases happen?"""
     solver = z3.Solver()
     solver.set("timeout", timeout_ms)
     solver.add(*obligation.assumptions.values())
@@ -133,18 +133,18 @@ def judge(obligation: Obligation, timeout_ms: int = TIMEOUT_MS) -> Finding:
         return Finding(obligation.name, Judgement.VACUOUS, f"these contradict each other: {names}")
     if answer == z3.unknown:
         return _unknown(obligation, "whether the assumptions can be met", solver)
-    for name, case in obligation.reaches.items():
-        answer = solver.check(case)
-        if answer == z3.unsat:
-            return Finding(obligation.name, Judgement.UNREACHED, f"{name} can not happen")
-        if answer == z3.unknown:
-            return _unknown(obligation, f"whether {name} can happen", solver)
     answer = solver.check(z3.Not(obligation.conclusion))
     if answer == z3.unknown:
         return _unknown(obligation, "whether it is true", solver)
     if answer == z3.sat:
         model = {str(name): str(solver.model()[name]) for name in solver.model()}
         return Finding(obligation.name, Judgement.REFUTED, "there is a counterexample", model)
+    for name, case in obligation.reaches.items():
+        answer = solver.check(case)
+        if answer == z3.unsat:
+            return Finding(obligation.name, Judgement.UNREACHED, f"{name} can not happen")
+        if answer == z3.unknown:
+            return _unknown(obligation, f"whether {name} can happen", solver)
     return Finding(obligation.name, Judgement.PROVED)
 
 
