@@ -61,6 +61,9 @@ class OneBound(HybridLogicalClock):
     def too_far_ahead(self, timestamp: Timestamp, wall: int) -> bool:
         return timestamp.ms > wall + self.config.max_drift_ms
 
+    def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
+        return last.ms > believed + self.config.max_drift_ms
+
 
 class NoUpperBound(HybridLogicalClock):
     """Nothing is durable: after a restart the clock starts at the wall clock."""
