@@ -171,9 +171,13 @@ def _find(name: str) -> FoundRun | None:
 
 def _with_variant(name: str, theorem: str) -> Theorem:
     rules = VARIANTS[name](settings())
-    parts = (hlc, hlc_behaviour, hlc_time, hlc_limits)
-    known = {item.id: item for part in parts for item in part.theorems(rules)}
-    return known[theorem]
+    known = (
+        *hlc.theorems(rules),
+        *hlc_behaviour.theorems(rules),
+        *hlc_time.theorems(rules),
+        *hlc_limits.theorems(rules),
+    )
+    return {item.id: item for item in known}[theorem]
 
 
 def _refute(name: str, promise: str, properties: tuple[str, ...], fails: str, statement: str) -> Refutation:
