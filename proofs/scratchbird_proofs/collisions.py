@@ -61,8 +61,8 @@ def risks(ids_per_second: int = 50_000) -> tuple[Risk, ...]:
     """The two ways to use a timestamp and a node id twice, at this rate and at the highest there is.
 
     A *reused node id*: two nodes share it, all year. A *lost upper bound*: once a day a node crashes and then
-    repeats the timestamps of one second. The odds of a collision are lower, but that is not the point: its new
-    ids are then certainly below ids that were seen before (the variant ``no_upper_bound``).
+    repeats the timestamps of one second. The odds of a collision are lower, but that is not the point: its
+    new ids are then certainly below ids that were seen before (the variant ``no_upper_bound``).
     """
     most = (MAX_COUNTER + 1) * 1000
     repeated = 365 * expected_collisions(1, ids_per_second)

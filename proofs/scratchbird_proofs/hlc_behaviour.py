@@ -7,6 +7,7 @@ right wait, that a deferred tick succeeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import z3
 
@@ -51,7 +52,7 @@ def _theorems(rules: Rules) -> tuple[Theorem, ...]:
                 **in_range,
                 "it can happen": z3.And(possible(event), enabled(kind, before, event)),
             }
-            just_one = z3.PbEq([(way, 1) for way in ways], 1)
+            just_one = z3.And(z3.Or(*ways), *(z3.Not(z3.And(*two)) for two in combinations(ways, 2)))
             made.append(Obligation(kind, assumed, just_one))
         return made
 

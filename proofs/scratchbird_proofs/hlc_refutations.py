@@ -79,7 +79,9 @@ def _bound_runs_away(run: Run) -> Formula:
 
 def _full_counter_shown(run: Run) -> Sequence[Formula]:
     """A reader sees the counter full before the step that goes wrong."""
-    return [run[-2].is_("tick"), counter_of(run[-1].before.last) == MAX_COUNTER]
+    full = counter_of(run[-1].before.last) == MAX_COUNTER
+    near = [z3.Implies(step.is_("observe"), ms_of(step.event.remote) == BASE + 1) for step in run]
+    return [run[-2].is_("tick"), full, *near]
 
 
 def _wall(number: int, ms: int) -> Callable[[Run], Sequence[Formula]]:

@@ -16,6 +16,8 @@ from scratchbird_reference.uuid8 import Timestamp, UuidV8
 
 NODE, RANDOM = 1, 0
 MAKER, STORE = "n1", "store"
+BELOW_256, AT_256 = Timestamp(1000, 0x0FF), Timestamp(1000, 0x100)
+FIRST, EIGHTH = Timestamp(1000, 0), Timestamp(1000, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,8 @@ def _version_8(timestamp: Timestamp) -> bytes:
     return bytes(UuidV8(timestamp, NODE, RANDOM))
 
 
-def layout_b_counterexample() -> Counterexample:
+def layout_b_counterexample(early: Timestamp = BELOW_256, late: Timestamp = AT_256) -> Counterexample:
     """Layout (b) orders counters 255 and 256 the wrong way round, for the version stands over the counter."""
-    early, late = Timestamp(1000, 0x0FF), Timestamp(1000, 0x100)
     wrong = [Made(name, at, layout_b(at, NODE, RANDOM), "in layout (b)") for name, at in _named(early, late)]
     right = [Made(name, at, _version_8(at), "in layout (a)") for name, at in _named(early, late)]
     if not wrong[1].value < wrong[0].value:
@@ -56,9 +57,8 @@ def layout_b_counterexample() -> Counterexample:
     )
 
 
-def v7_beside_v8_counterexample() -> Counterexample:
+def v7_beside_v8_counterexample(early: Timestamp = FIRST, late: Timestamp = EIGHTH) -> Counterexample:
     """A UUIDv7 is below every UUIDv8 of its millisecond, also one that was made before it."""
-    early, late = Timestamp(1000, 0), Timestamp(1000, 7)
     made = [
         Made("A", early, _version_8(early), "as UUIDv8"),
         Made("B", late, version_7(late, NODE, RANDOM), "as UUIDv7"),
@@ -103,8 +103,7 @@ def _trace(title: str, made: list[Made], outcome: str, wrong: bool, verdict: str
     for item in made:
         label = f"makes {item.name} at {show(item.timestamp)} {item.how}: {item.text}"
         change = Change(f"id {item.name}", "none", item.value.hex(" ", 2))
-        mark = f"{item.name} {show(item.timestamp)}"
-        steps.append(Step(len(steps), MAKER, "Encode", label, (change,), mark=mark))
+        steps.append(Step(len(steps), MAKER, "Encode", label, (change,)))
     arrows = tuple(Arrow(number, MAKER, item.name) for number, item in enumerate(made, start=1))
     refused = outcome.startswith("refuses")
     steps.append(
