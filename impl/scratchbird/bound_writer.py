@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scratchbird.errors import BoundWriteError
 from scratchbird.store import BoundStore, Durable
+from scratchbird.timestamp import Timestamp
 
 if TYPE_CHECKING:
     from scratchbird.hlc import ClockCore
@@ -47,24 +48,35 @@ class BoundWriter:
     def wait(self, deadline: float | None) -> float:
         """Write what is promised and wait until it is durable.
 
+        Where a write is under way already, that one is waited for; if it fails, this caller makes its own.
+
         :param deadline: what an earlier call returned, so that repeated waits share one deadline.
-        :raises BoundWriteError: if the write failed, or is not done in time.
+        :raises BoundWriteError: if the caller's own write failed, or none is done in time.
         """
         with self._condition:
             if deadline is None:
                 deadline = time.monotonic() + self._timeout_ms / 1000
             elif time.monotonic() > deadline:
                 raise BoundWriteError(self._core.bound, f"no write kept up within {self._timeout_ms} ms")
-            promised = self._core.promised or self._core.bound
+            if self._writing and self._outcome(deadline) is None:
+                return deadline
             inline = self._begin()
         if inline is not None:
             self._write(inline)
         with self._condition:
-            if not self._condition.wait_for(lambda: not self._writing, deadline - time.monotonic()):
-                raise BoundWriteError(promised, f"the write is not done after {self._timeout_ms} ms")
-            if self._failure is not None:
-                raise BoundWriteError(promised, f"the write failed ({self._failure!r})") from self._failure
+            failure = self._outcome(deadline)
+            if failure is not None:
+                raise BoundWriteError(self._bound(), f"the write failed ({failure!r})") from failure
         return deadline
+
+    def _outcome(self, deadline: float) -> BaseException | None:
+        """Wait for the write under way, if one is, and return why it failed, if it did."""
+        if not self._condition.wait_for(lambda: not self._writing, deadline - time.monotonic()):
+            raise BoundWriteError(self._bound(), f"the write is not done after {self._timeout_ms} ms")
+        return self._failure
+
+    def _bound(self) -> Timestamp:
+        return self._core.promised or self._core.bound
 
     def close(self) -> None:
         """Let go of the store. Nothing is being written any more."""

@@ -206,8 +206,7 @@ def decode(data: bytes) -> Durable:
     text, _, checksum = data.rpartition(b"sha256 ")
     if checksum != hashlib.sha256(text).hexdigest().encode() + b"\n":
         raise ValueError("the file is damaged: its checksum does not fit")
-    lines = text.decode().splitlines()
-    return _durable(json.loads(lines[1]))
+    return _durable(json.loads(text.removeprefix(MAGIC.encode())))
 
 
 def _durable(value: Any) -> Durable:
