@@ -145,6 +145,7 @@ SCRIPTS: Mapping[str, Script] = {
         "n2 refuses the clock from the future before it stores anything of it, and goes on with its own.",
         (*ready(1, off=80), *ready(2), tick(1, off=80), send(1, "m", off=80), hear(2, "m")),
         (tick(2),),
+        config=replace(CONFIG, reserve_ms=100),
     ),
     "one_bound": Script(
         "HLC-4 healthy",

@@ -18,7 +18,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu 
 INK, GREY, LINE, BLUE = "#1f2933", "#66727f", "#3e4c59", "#1d5fbf"
 RED, RED_LIGHT, GREEN, GREEN_LIGHT, AMBER = "#b3261e", "#fdeceb", "#1e6b3a", "#e9f6ee", "#a15c00"
 
-MARGIN, NUMBERS, LANE_GAP, GUTTER, WORDS = 22, 34, 128, 74, 390
+MARGIN, NUMBERS, LANE_GAP, GUTTER, WORDS = 22, 34, 128, 80, 390
 """Widths in pixels: border, step numbers, from lane to lane, from the last lane to the words, the words."""
 LABEL, SMALL, TITLE = 13.5, 11.5, 16
 """Font sizes in pixels."""
@@ -68,10 +68,13 @@ class _Drawing:
         by_number = {row.step.number: row for row in rows}
         for row in rows:
             self.words(row)
+        delivered: set[tuple[int, str]] = set()
         for row in rows:
             for arrow in row.step.arrows:
                 if arrow.from_step in by_number and row.step.lane in self.lane_x:
-                    self.arrow(by_number[arrow.from_step], row, arrow)
+                    delivery = (arrow.from_step, row.step.lane)
+                    self.arrow(by_number[arrow.from_step], row, arrow, again=delivery in delivered)
+                    delivered.add(delivery)
         answered = {arrow.from_step for row in rows for arrow in row.step.arrows}
         for row in rows:
             self.dot(row, has_arrow=row.step.number in answered)
@@ -199,13 +202,15 @@ class _Drawing:
             return
         x, y = self.lane_x[step.lane], row.y
         self.parts.append(f'<g class="step">{symbol(step.kind, x, y, wrong=step.wrong)}</g>')
-        if step.mark and not (has_arrow and step.kind == "message" and not step.arrows):
+        fits = measure(step.mark, 12) < GUTTER - 20
+        if step.mark and fits and not (has_arrow and step.kind == "message" and not step.arrows):
             from_right = any(self.lane_x.get(arrow.from_lane, 0) > x for arrow in step.arrows)
             color = RED if step.wrong else AMBER if step.kind in ("clock", "refused") else INK
-            side, anchor = (-12, "end") if from_right else (12, "start")
-            self.text(x + side, y - 6, step.mark, 12, color, bold=True, anchor=anchor, halo=not step.wrong)
+            below = y + 17 if from_right else y - 6  # Clear of the message that arrives.
+            self.text(x + 12, below, step.mark, 12, color, bold=True, halo=not step.wrong)
 
-    def arrow(self, sent: Row, received: Row, arrow: Arrow) -> None:
+    def arrow(self, sent: Row, received: Row, arrow: Arrow, *, again: bool) -> None:
+        """A message; broken and without its label where it is delivered again."""
         x1, y1 = self.lane_x.get(arrow.from_lane, self.lane_x[self.trace.lanes[0]]), sent.y
         x2, y2 = self.lane_x[received.step.lane or ""], received.y
         length = max(1.0, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
@@ -216,11 +221,15 @@ class _Drawing:
             f"{tip_x:.1f},{tip_y:.1f} {base_x - dy * 4.5:.1f},{base_y + dx * 4.5:.1f} "
             f"{base_x + dy * 4.5:.1f},{base_y - dx * 4.5:.1f}"
         )
+        broken = ' stroke-dasharray="7 4"' if again else ""
         self.parts.append(
             f'<g class="message"><line x1="{x1 + dx * 6:.1f}" y1="{y1 + dy * 6:.1f}" x2="{base_x:.1f}" '
-            f'y2="{base_y:.1f}" stroke="{BLUE}" stroke-width="1.8"/>'
+            f'y2="{base_y:.1f}" stroke="{BLUE}" stroke-width="1.8"'
+            f"{broken}/>"
             f'<polygon points="{points}" fill="{BLUE}"/></g>'
         )
+        if again or measure(arrow.label, 12) > LANE_GAP:
+            return
         part = 0.45 if y2 - y1 < 60 else 0.3
         self.text(
             x1 + (x2 - x1) * part,

@@ -230,8 +230,7 @@ class _Teller:
         match action:
             case "Shift":
                 clocks = self.wall(before, node), self.wall(after, node)
-                mark = f"wall {clocks[0]} \N{RIGHTWARDS ARROW} {clocks[1]}"
-                return _Told(words.moves_wall(*clocks), mark, "clock")
+                return _Told(words.moves_wall(*clocks), f"wall {clocks[1]}", "clock")
             case "Start":
                 return _Told(words.starts(last, self.wall(after, node)), words.show(last), "start")
             case "Crash":

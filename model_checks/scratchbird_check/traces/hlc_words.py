@@ -88,7 +88,7 @@ def went_back(node: str, issued: Timestamp, own: Timestamp) -> str:
 def below_its_past(node: str, issued: Timestamp, past: Timestamp) -> str:
     return (
         f"{node} issued {show(issued)} although {show(past)} had happened before it: "
-        "an effect is ordered before its cause (HLC-3)."
+        "an effect must be above its cause (HLC-3)."
     )
 
 

@@ -172,7 +172,7 @@ class Run:
             label = words.moves_wall(before, wall)
             change = Change(f"wall clock[{lane(node)}]", str(before), str(wall))
             step = Step(len(self.steps), lane(node), "Shift", label, (change,), kind="clock", setup=setup)
-            self._add(replace(step, mark=f"wall {before} \N{RIGHTWARDS ARROW} {wall}"))
+            self._add(replace(step, mark=f"wall {wall}"))
         watch.offset = offset
         watch.sick |= not 0 <= offset - self.base <= self.config.max_skew_ms
 

@@ -1,0 +1,100 @@
+"""A promise in about ten lines for a person, and the shortest run that shows what is wrong with it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from scratchbird_check import ledger, manifest, resources
+from scratchbird_check.counterexamples import counterexample
+from scratchbird_check.ledger import Property
+from scratchbird_check.manifest import Check
+from scratchbird_check.report.text import NARROWEST, render, terminal_width
+from scratchbird_check.traces.hlc_words import listed
+from scratchbird_check.traces.model import Trace
+from scratchbird_check.verdicts import Outcome, Verdict
+
+WIDEST = 100
+
+
+def explain(property_id: str, outcomes: Iterable[Outcome] | None = None, width: int | None = None) -> str:
+    """What was claimed, what happens instead, the rule that we build, where the evidence is, and a run.
+
+    The run is played by the Python variant of the wrong rule, so that it needs no other tool; where there is
+    none, the shortest counterexample among the outcomes is shown.
+
+    :param outcomes: of the last run, to say what it found.
+    :raises UsageError: if there is no such promise; it names the nearest.
+    """
+    item = ledger.find(ledger.parse(resources.ledger_text()), property_id)
+    checks = [check for check in manifest.parse(resources.manifest_text()) if item.id in check.properties]
+    found = None if outcomes is None else [outcome for outcome in outcomes if item.id in outcome.properties]
+    return tell(item, checks, found, width)
+
+
+def tell(
+    item: Property, checks: Iterable[Check], outcomes: Iterable[Outcome] | None, width: int | None = None
+) -> str:
+    """The explanation of one property; see :func:`explain`."""
+    columns = max(NARROWEST, min(WIDEST, width if width is not None else terminal_width()))
+    found = list(outcomes or ())
+    lines = _paragraph(f"{item.id}: ", item.claim, columns)
+    lines += _paragraph("Verdict: ", _verdict(item, found if outcomes is not None else None), columns)
+    if item.instead:
+        lines += _paragraph("Instead: ", item.instead, columns)
+    lines += _paragraph("We build: ", f"{item.corrected or 'the claim as it stands.'} ({item.rule})", columns)
+    lines += ["", *_text(item.explain, columns), ""]
+    lines += _paragraph("Evidence: ", _evidence(item, checks), columns)
+    runs = _runs(item, found)
+    return "\n".join(lines) + "\n" + "".join(f"\n{render(trace, columns)}" for trace in runs)
+
+
+def _verdict(item: Property, found: list[Outcome] | None) -> str:
+    expected = f"{item.verdict.value} (expected)"
+    if found is None:
+        return f"{expected}; `scratchbird_check run --only {item.id}` tries it now"
+    said = sorted({outcome.verdict.value for outcome in found})
+    if not said:
+        return f"{expected}; the last run had no check of it"
+    return f"{item.verdict.value}; the last run said {listed(said)}"
+
+
+def _evidence(item: Property, checks: Iterable[Check]) -> str:
+    parts = []
+    if names := [check.id for check in checks]:
+        parts.append(f"checks {', '.join(names)}")
+    for kind, values in (("TLA+", item.tla), ("theorems", item.theorems), ("tests", item.tests)):
+        if values:
+            parts.append(f"{kind} {', '.join(values)}")
+    return "; ".join(parts) or "none is registered"
+
+
+def _runs(item: Property, found: list[Outcome]) -> list[Trace]:
+    """A run that breaks the promise, and the same events under the right rule."""
+    for variant in item.variants:
+        played = counterexample(variant)
+        if played is not None:
+            return [played.refuted, played.corrected]
+    traces = [
+        outcome.counterexample
+        for outcome in found
+        if outcome.counterexample is not None and outcome.verdict in (Verdict.REFUTED, Verdict.UNEXPECTED)
+    ]
+    return sorted(traces, key=lambda trace: len(trace.steps))[:1]
+
+
+def _paragraph(head: str, text: str, columns: int) -> list[str]:
+    return textwrap.wrap(
+        head + text, columns, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _text(text: str, columns: int) -> list[str]:
+    """The ledger's own lines, broken anew only where they are too long."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line.strip(), columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        ) or [""]
+    return lines
