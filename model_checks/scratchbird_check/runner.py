@@ -134,7 +134,8 @@ class Runner:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / OUTCOME).unlink(missing_ok=True)
         reading, writing = os.pipe()
-        command = [sys.executable, "-m", "scratchbird_check.worker", check.id]
+        # -P: what lies about in the current folder is not imported.
+        command = [sys.executable, "-P", "-m", "scratchbird_check.worker", check.id]
         command += ["--profile", self.profile, "--seed", str(self.seed), "--workdir", str(workdir)]
         command += ["--progress-fd", str(writing), "--with-runner"]
         if self.manifest is not None:

@@ -152,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     options.workdir.mkdir(parents=True, exist_ok=True)
     progress = reporter(options.progress_fd) if options.progress_fd is not None else silent
     outcome = perform(check, Context(options.workdir, options.profile, options.seed, progress))
+    print(f"{outcome.verdict.value}: {outcome.detail}", flush=True)
     limit_address_space(None)
     write_atomically(options.workdir / OUTCOME, json.dumps(codec.outcome_to_json(outcome)))
     return 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from scratchbird_check.manifest import Check
 from scratchbird_check.report.json_report import shortest_counterexample
+from scratchbird_check.report.text import shown_number, shown_steps
 from scratchbird_check.results import PropertyResult, Run
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -207,12 +208,13 @@ def engine_of(outcome: Outcome) -> str:
 
 def steps(trace: Trace) -> list[str]:
     """A counterexample, one line for each step; steps that only set the scene are left out."""
-    shown = [step for step in trace.steps if not step.setup]
+    shown = shown_steps(trace)
     lanes = max((len(step.lane or "") for step in shown), default=0)
     lines = []
     for step in shown:
+        number = shown_number(trace, step.number)
         mark = "  <-- wrong" if step.wrong else ""
-        lines.append(f"  {step.number:>3}  {step.lane or '':<{lanes}}  {step.label}{mark}")
+        lines.append(f"  {number:>3}  {step.lane or '':<{lanes}}  {step.label}{mark}")
     if trace.verdict:
         lines.append(f"       {trace.verdict}")
     return lines
@@ -253,7 +255,7 @@ def _counterexamples(run: Run, verbose: bool) -> list[str]:
             continue
         lines.append(f"{item.promise.id}: {item.promise.claim}")
         lines.append(f"  {item.promise.instead}")
-        if len(found.counterexample.steps) <= MAX_STEPS:
+        if len(shown_steps(found.counterexample)) <= MAX_STEPS:
             lines += steps(found.counterexample)
         lines += [f"  We build {item.promise.rule}: {item.promise.corrected}", ""]
     if refuted:
