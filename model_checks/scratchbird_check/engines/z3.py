@@ -1,9 +1,9 @@
 """Z3: the theorems of ``scratchbird_proofs``, and the runs by which it refutes the wrong rules.
 
 ``options.theorem`` is the id of a theorem, a list of ids or patterns (``hlc.*``), or, for a check that
-expects a refutation, the id of one. Everything but a proof is *unexpected*: a counterexample, assumptions that
-contradict each other, a case that cannot happen, *unknown*, a wrong rule for which the theorem still holds, a
-run that the reference plays differently than the formulas say.
+expects a refutation, the id of one. Everything but a proof is *unexpected*: a counterexample, assumptions
+that contradict each other, a case that cannot happen, *unknown*, a wrong rule for which the theorem still
+holds, a run that the reference plays differently than the formulas say.
 """
 
 from __future__ import annotations
