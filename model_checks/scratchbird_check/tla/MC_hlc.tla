@@ -29,9 +29,10 @@ Budget(shifts, crashes, ticks, sends, early, confirms) ==
     [shifts |-> shifts, crashes |-> crashes, ticks |-> ticks, sends |-> sends,
      early |-> early, confirms |-> confirms]
 
-FullLimits == Budget(1, 1, 3, 2, 0, 0)
+FullLimits == Budget(1, 1, 2, 2, 0, 0)
 QuickLimits == Budget(1, 1, 2, 1, 1, 1)
-TieLimits == Budget(1, 1, 1, 1, 1, 1)
+TiePairLimits == Budget(1, 1, 1, 1, 1, 1)
+TieOneLimits == Budget(1, 1, 3, 0, 1, 1)
 SimulateLimits == Budget(4, 3, 12, 6, 4, 2)
 \* What each wrong rule needs in order to go wrong.
 TicksAlone == Budget(0, 0, 3, 0, 0, 0)
