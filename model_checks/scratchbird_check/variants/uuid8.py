@@ -17,12 +17,15 @@ def _field(value: int, first_bit: int, bits: int) -> int:
 def layout_b(timestamp: Timestamp, node_id: int, random: int) -> bytes:
     """The other published layout: the counter stands where RFC 9562 puts the version (HLC-7).
 
-    Milliseconds in bits 0-47, counter in 48-59, node id in 78-93, random in 94-127. A library that makes
-    UUIDs of it forces the version into bits 48-51 and the variant into bits 64-65, over the counter.
+    Milliseconds in bits 0-47, counter in 48-59, its version in 60-63, its variant in 76-77, node id in 78-93,
+    random in 94-127. A library that makes UUIDs of it forces the version of RFC 9562 into bits 48-51 and the
+    variant into bits 64-65, over the counter.
     """
     own = (
         _field(timestamp.ms, 0, 48)
         | _field(timestamp.counter, 48, 12)
+        | _field(8, 60, 4)
+        | _field(0b10, 76, 2)
         | _field(node_id, 78, 16)
         | _field(random, 94, 34)
     )
