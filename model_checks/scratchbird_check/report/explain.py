@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 
 from scratchbird_check import ledger, manifest, resources
@@ -45,18 +46,17 @@ def tell(
     lines += _paragraph("We build: ", f"{item.corrected or 'the claim as it stands.'} ({item.rule})", columns)
     lines += ["", *_text(item.explain, columns), ""]
     lines += _paragraph("Evidence: ", _evidence(item, checks), columns)
-    runs = _runs(item, found)
-    return "\n".join(lines) + "\n" + "".join(f"\n{render(trace, columns)}" for trace in runs)
+    for said, run in _runs(item, found):
+        lines += ["", *_paragraph("", said, columns), "", render(run, columns).rstrip("\n")]
+    return "\n".join(lines) + "\n"
 
 
 def _verdict(item: Property, found: list[Outcome] | None) -> str:
-    expected = f"{item.verdict.value} (expected)"
     if found is None:
-        return f"{expected}; `scratchbird_check run --only {item.id}` tries it now"
-    said = sorted({outcome.verdict.value for outcome in found})
-    if not said:
-        return f"{expected}; the last run had no check of it"
-    return f"{item.verdict.value}; the last run said {listed(said)}"
+        return f"{item.verdict.value}; `scratchbird_check run --only {item.id}` tries it now"
+    counts = Counter(outcome.verdict for outcome in found)
+    said = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
+    return f"{item.verdict.value}; its checks in the last run: {listed(said) if said else 'none'}"
 
 
 def _evidence(item: Property, checks: Iterable[Check]) -> str:
@@ -69,18 +69,24 @@ def _evidence(item: Property, checks: Iterable[Check]) -> str:
     return "; ".join(parts) or "none is registered"
 
 
-def _runs(item: Property, found: list[Outcome]) -> list[Trace]:
-    """A run that breaks the promise, and the same events under the right rule."""
+def _runs(item: Property, found: list[Outcome]) -> list[tuple[str, Trace]]:
+    """A run that breaks the promise, and the same events under the right rule, each with an introduction."""
     for variant in item.variants:
-        played = counterexample(variant)
-        if played is not None:
-            return [played.refuted, played.corrected]
+        if played := counterexample(variant):
+            what = "How it fails" if item.verdict is Verdict.REFUTED else "What a wrong rule would do"
+            return [
+                (f"{what}, played by the variant {variant}:", played.refuted),
+                ("And by the rule that we build:", played.corrected),
+            ]
     traces = [
-        outcome.counterexample
+        (
+            f"Found by {outcome.counterexample.engine} in the last run ({outcome.check}):",
+            outcome.counterexample,
+        )
         for outcome in found
         if outcome.counterexample is not None and outcome.verdict in (Verdict.REFUTED, Verdict.UNEXPECTED)
     ]
-    return sorted(traces, key=lambda trace: len(trace.steps))[:1]
+    return sorted(traces, key=lambda item: len(item[1].steps))[:1]
 
 
 def _paragraph(head: str, text: str, columns: int) -> list[str]:

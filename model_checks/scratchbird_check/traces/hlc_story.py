@@ -170,9 +170,12 @@ class _Teller:
             return "Observe"
         if new := after["broken"] - before["broken"]:
             return "Observe" if new & {"HLC-4 healthy", "HLC-4 remote"} else "Tick"
-        if self.moved("promised"):
-            early = before.get("budget", {}).get("early") != after.get("budget", {}).get("early")
-            return "Reserve" if early else "Tick"
+        for node in self.moved("promised"):
+            if before.get("budget", {}).get("early") != after.get("budget", {}).get("early"):
+                return "Reserve"
+            next_ms = self.time(before["last"][node] + 1).ms
+            own = max(next_ms, self.wall(before, node)) + self.constants.reserve
+            return "Tick" if self.time(after["promised"][node]).ms == own else "Observe"
         return "Reading"
 
     def guess_node(self, action: str) -> str | None:

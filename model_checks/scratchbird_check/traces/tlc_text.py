@@ -31,7 +31,7 @@ _PROBLEM = re.compile(
 )
 _HEADER = re.compile(r"(?:State )?(?P<number>\d+): (?P<rest><.*>|Stuttering\b.*|Back to state.*)?\s*$")
 _ACTION = re.compile(r"<(?P<name>\w+)(?:\((?P<arguments>.*?)\))?(?: line \d+.*)?>")
-_BACK = re.compile(r"(?:State )?(?:\d+: )?Back to state:? (?P<number>\d+)?")
+_BACK = re.compile(r"(?:(?P<before>\d+): )?Back to state(?: (?P<after>\d+))?:")
 _CONSTANT = re.compile(r"^\s*(?:CONSTANTS?\s+)?(?P<name>[A-Za-z]\w*)\s*=\s*(?P<value>.+?)\s*$", re.MULTILINE)
 
 
@@ -57,7 +57,7 @@ def read(text: str, part: str) -> Behaviour:
         header = _HEADER.match(lines[index])
         back = _BACK.match(lines[index])
         if back:
-            loop_to = int(back["number"]) - 1 if back["number"] else 0
+            loop_to = int(back["before"] or back["after"] or 1) - 1
             break
         if header is None:
             break
