@@ -333,6 +333,10 @@ cdef class Clock:
     cdef object _wall
     cdef object _monotonic
     cdef bint _injected
+    # The last reading of both clocks, which serves until the kernel's next update (rule HLC.R18).
+    cdef int64_t _read_at
+    cdef int64_t _wall_read
+    cdef int64_t _monotonic_read
     cdef uint64_t _forks
     cdef Random _random
 

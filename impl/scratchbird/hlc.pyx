@@ -12,7 +12,7 @@ some nanoseconds, and never while Python code runs.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-from scratchbird.system cimport acquire, forks, monotonic_ms, next_random, release, wall_ms, watch_forks
+from scratchbird.system cimport acquire, forks, kernel_tick, monotonic_ms, next_random, release, wall_ms, watch_forks
 from scratchbird.uuid8 cimport high_word, low_word, make, pack, packed_of, store_word, unpack, whole
 
 import os

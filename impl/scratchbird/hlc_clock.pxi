@@ -21,6 +21,12 @@ cdef class Clock:
     one write, unless :meth:`reserve` was called before. A write that failed is tried again, with the same
     bound, by the next call that needs it.
 
+    **Clock readings.** Both clocks are read together (rule HLC.R18). On Linux a reading serves :meth:`tick`
+    until the kernel's next timer interrupt, some milliseconds at most on a machine that is not overloaded,
+    or until the clock is set; what would be refused is looked at again with a new one. The time in an id may
+    lag behind the wall clock by that much. It is never ahead for that reason, so that no bound is touched,
+    and its order depends on no reading at all.
+
     **Forks.** In a child process the clock refuses everything: two processes with one node id would issue
     equal ids.
 
@@ -73,16 +79,15 @@ cdef class Clock:
         :raises BoundWriteError: the store failed, or was too slow. The next call tries again.
         """
         cdef ClockState *clock = &self.core.clock
-        cdef int64_t wall, monotonic
         cdef uint64_t random = 0
         cdef Step step = outcome(REPEAT)
         cdef bint low = False
-        if not self._injected and forks() == self._forks:
-            # Wall clock first: a pause in between then looks like a clock set back, never like a jump.
-            wall = wall_ms()
-            monotonic = monotonic_ms()
+        cdef int64_t wall = 0, monotonic = 0, now = kernel_tick()
+        if forks() == self._forks:
             acquire(&clock.lock)
-            if _undisturbed(clock, wall, monotonic):
+            if now == self._read_at and now != 0:
+                wall = self._wall_read
+                monotonic = self._monotonic_read
                 step = issue(clock, wall, monotonic, 1)
                 low = running_low(clock, clock.last)
                 random = next_random(&self._random)
@@ -281,14 +286,22 @@ cdef class Clock:
 
     cdef uint64_t _claim(self, uint64_t count) except 0:
         """The first of ``count`` timestamps in a row; waits for the store where it must."""
-        cdef int64_t wall = 0, monotonic = 0
+        cdef ClockState *clock = &self.core.clock
+        cdef int64_t wall = 0, monotonic = 0, now
         cdef bint repeated = False
         cdef Step step
         deadline = None
         while True:
             self._check_process()
+            now = kernel_tick()  # Before the reading, so that an update in between makes it stale.
             self._read(&wall, &monotonic)
-            step = self.core.claim(wall, monotonic, count)
+            acquire(&clock.lock)
+            if not self._injected:
+                self._read_at = now
+                self._wall_read = wall
+                self._monotonic_read = monotonic
+            step = issue(clock, wall, monotonic, count)
+            release(&clock.lock)
             if step.outcome == DONE:
                 self._reserve_if_low(wall, monotonic)
                 return step.timestamp
@@ -304,16 +317,6 @@ cdef class Clock:
         if running_low(&now, now.last):
             self._writer.reserve_early(wall, monotonic)
         return 0
-
-
-cdef inline bint _undisturbed(ClockState *clock, int64_t wall, int64_t monotonic) noexcept nogil:
-    """Whether two readings, one after the other, agree with the anchor as if they were simultaneous.
-
-    They then need not be read again, since all that the rules look at is how far they are apart (rule
-    HLC.R18); if not, because of a pause or a clock that was set, they are read with care.
-    """
-    cdef int64_t off = wall - monotonic - clock.anchor
-    return -CLOSE_MS <= off <= CLOSE_MS and 0 <= wall <= MAX_MS_C and 0 <= monotonic <= MAX_MS_C
 
 
 cdef uint64_t _remote(value) except? 0:

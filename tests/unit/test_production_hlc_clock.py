@@ -43,6 +43,17 @@ def test_ids_of_real_clocks_increase_and_are_close_to_the_wall_clock() -> None:
         assert len({mine.random for mine in ids}) > 4990
 
 
+def test_a_reading_is_not_used_for_ever() -> None:
+    """A tick may reuse a reading until the kernel's next timer interrupt, and no longer."""
+    clock = Clock(node_id=7, store=VolatileBoundStore())
+    first = clock.tick()
+    started, _ = clock.read_clocks()
+    while clock.read_clocks()[0] < started + 100:
+        pass
+    assert clock.tick().ms > first.ms
+    clock.stop()
+
+
 def test_random_bits_differ_between_clocks() -> None:
     drawn = {Clock(node_id=7, store=VolatileBoundStore()).tick().random for _ in range(50)}
     assert len(drawn) == 50
