@@ -131,8 +131,8 @@ class Runner:
 
     def _spawn(self, check: Check) -> _Running:
         workdir = self.folder / check.id
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / OUTCOME).unlink(missing_ok=True)
+        shutil.rmtree(workdir, ignore_errors=True)  # Of an earlier run that was to be kept.
+        workdir.mkdir()
         reading, writing = os.pipe()
         # -P: what lies about in the current folder is not imported.
         command = [sys.executable, "-P", "-m", "scratchbird_check.worker", check.id]

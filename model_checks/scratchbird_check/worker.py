@@ -147,6 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     check = checks.get(options.check)
     if check is None:
         parser.error(f"unknown check {options.check!r}: {manifest.suggest(options.check, checks)}")
+    print(f"{check.id}: {check.engine}, profile {options.profile}, seed {options.seed}", flush=True)
     if check.engine not in JAVA_ENGINES:
         limit_address_space(check.memory_mb)
     options.workdir.mkdir(parents=True, exist_ok=True)

@@ -148,7 +148,8 @@ def read(text: str) -> Module:
             tree = tla.parse(text)
         except (ValueError, AssertionError) as error:
             line = re.search(r"Next symbol in input:\s*Result\(.*?line=(\d+)", said.getvalue(), re.DOTALL)
-            raise ValueError(f"a syntax error near line {line[1]}" if line else str(error)) from None
+            where = f"a syntax error near line {int(line[1]) + 1}" if line else str(error)
+            raise ValueError(where) from None
     return Module(
         name=tree.name,
         extends=tuple(item.operator for item in tree.extendees or ()),
@@ -177,8 +178,8 @@ def _lacking(tree: Any) -> Iterator[str]:
         if kind in _BINDERS:
             words = _unbounded(node)
         if words:
-            line = getattr(node.start, "line", None)
-            yield f"{words} (line {line})" if line else words
+            line = getattr(node.start, "line", None)  # Counted from 0.
+            yield words if line is None else f"{words} (line {line + 1})"
 
 
 def _unbounded(node: Any) -> str:
