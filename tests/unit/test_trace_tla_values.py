@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -131,12 +132,13 @@ def test_the_forms_of_a_state() -> None:
 def test_states_share_values_that_nobody_can_change() -> None:
     first, second = (parse_state(f"/\\ last = [n1 |-> 0]\n/\\ now = {now}") for now in (1, 2))
     assert first["last"] is second["last"]
-    for change in (
+    changes: list[Callable[[Any], object]] = [
         lambda value: value.update(n1=1),
         lambda value: value.__setitem__("n1", 1),
         lambda value: value.pop("n1"),
         lambda value: value.clear(),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(TypeError, match="cannot be changed"):
             change(first["last"])
     assert {first["last"]: 1}[second["last"]] == 1

@@ -225,7 +225,8 @@ class Run:
         ]
 
     def _refused(self, node: int, event: Observe, before: State) -> list[Broken]:
-        if self.watched[event.sender].sick or before.volatile is None:
+        by = self.watched.get(event.sender)  # Of a sender that is not on stage nothing is known.
+        if by is None or by.sick or before.volatile is None:
             return []
         if not 0 <= before.volatile.anchor - self.base <= self.config.max_skew_ms:
             return []
