@@ -1,0 +1,51 @@
+"""Generated documents are fresh, and what the documents point at exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scratchbird_check import guarantees
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "spec").glob("*.md")]
+)
+
+
+def test_generated_documents_are_fresh() -> None:
+    for path, fresh in guarantees.documents(ROOT).items():
+        assert path.read_text(encoding="utf-8") == fresh, f"{path.name} is not fresh: run make docs"
+
+
+def test_a_stale_document_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text(f"{guarantees.BEGIN}\nold\n{guarantees.END}\n", encoding="utf-8")
+    assert guarantees.main(["--check", "--root", str(tmp_path)]) == 1
+    assert "is not fresh" in capsys.readouterr().out
+    assert guarantees.main(["--root", str(tmp_path)]) == 0
+    assert guarantees.main(["--check", "--root", str(tmp_path)]) == 0
+
+
+def test_a_readme_without_its_markers_is_an_error() -> None:
+    with pytest.raises(ValueError, match="lacks the marker"):
+        guarantees.with_table("# no table here\n", "| |\n")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_paths_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if not target.startswith(("http:", "https:")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    for named in re.findall(r"`((?:spec|reference|model_checks|impl|tests|proofs|docs)/[\w./-]+\w)`", text):
+        assert (ROOT / named).exists(), f"{path.name} names {named}"
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in DOCUMENTS:
+        for words in re.findall(r"`make ([a-z ]+)`", path.read_text(encoding="utf-8")):
+            assert set(words.split()) <= targets, f"{path.name} names make {words}"
