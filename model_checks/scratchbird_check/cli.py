@@ -8,6 +8,7 @@ that each works on a machine which lacks what the others need.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -64,6 +65,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # A terminal without UTF-8 shows a mark, and no traceback.
     parser = build_parser()
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
         return _fail(parser, f"unknown command {given[0]!r}: {suggest(given[0], COMMANDS)}")

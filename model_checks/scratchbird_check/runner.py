@@ -148,6 +148,8 @@ class Runner:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     pass_fds=(writing,),
+                    # The order of sets is part of the seed: the same run again takes the same steps.
+                    env={**os.environ, "PYTHONHASHSEED": "0"},
                     process_group=0,
                 )
         except BaseException:

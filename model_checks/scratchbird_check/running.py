@@ -19,7 +19,7 @@ from scratchbird_check.errors import ManifestError, UsageError
 from scratchbird_check.files import check_writable_file, check_writable_folder
 from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import ENGINES, Check, suggest
-from scratchbird_check.report import console, json_report, junit
+from scratchbird_check.report import console, html, json_report, junit
 from scratchbird_check.results import Run, judge
 from scratchbird_check.runner import Interrupted, Runner
 from scratchbird_check.worker import missing
@@ -82,6 +82,8 @@ def run(request: Request) -> int:
                 f"scratchbird_check run: {interrupted}; {done} of {len(checks)} checks had ended",
                 file=sys.stderr,
             )
+            if request.keep is None:
+                shutil.rmtree(folder, ignore_errors=True)
             return 128 + interrupted.number
         result = Run(
             version=_version(),
@@ -193,9 +195,10 @@ def _check_outputs(request: Request) -> None:
     for file in (request.json, request.junit):
         if file is not None:
             check_writable_file(file)
-    for folder in (request.html, request.keep):
-        if folder is not None:
-            check_writable_folder(folder)
+    if request.keep is not None:
+        check_writable_folder(request.keep)
+    if request.html is not None:
+        html.check_folder(request.html)
 
 
 @contextlib.contextmanager
@@ -211,7 +214,7 @@ def _folder(request: Request) -> Iterator[Path]:
         yield folder
         complete = True
     finally:
-        if not complete or not any(folder.iterdir()):
+        if not complete or not folder.is_dir() or not any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -223,8 +226,6 @@ def _write(result: Run, request: Request) -> None:
         if request.junit is not None:
             junit.write(result, request.junit)
         if request.html is not None:
-            from scratchbird_check.report import html
-
             html.write(result, request.html)
     except OSError as error:
         raise UsageError(f"a report could not be written: {error}") from None

@@ -294,6 +294,7 @@ def test_wrong_use_ends_with_2_and_names_the_value(
         (("--junit", "/"), "cannot write /: it is a folder"),
         (("--html", "/no/such/folder/x"), "cannot make /no/such/folder/x: there is no folder"),
         (("--html", "/dev/null"), "cannot write to /dev/null: it is a file"),
+        (("--keep", "/dev/null"), "cannot write to /dev/null: it is a file"),
     ],
 )
 def test_a_run_that_cannot_be_is_refused_before_anything_is_run(

@@ -30,6 +30,9 @@ _COLOURS = {Verdict.UNEXPECTED: "31;1", Verdict.NOT_RUN: "33"}
 MAX_STEPS = 14
 """A counterexample with more steps than this is only named, unless all was asked for."""
 
+MAX_DETAIL = 90
+"""Characters of a check's detail in its line of progress."""
+
 
 # --- while it runs ----------------------------------------------------------------------------------------
 
@@ -61,7 +64,10 @@ class PlainProgress:
         width = len(str(self.total))
         verdict = paint(f"{outcome.verdict.value:<19}", outcome.verdict, self.colour)
         head = f"[{self.count:>{width}}/{self.total}] {verdict} {outcome.check}"
-        return f"{head}  {outcome.detail}  {outcome.seconds:.1f} s"
+        # What was unexpected is said in full; the whole of the others is in the JSON report.
+        room = MAX_DETAIL if outcome.verdict is not Verdict.UNEXPECTED else len(outcome.detail) + 1
+        detail = textwrap.shorten(outcome.detail, room, placeholder=" ...")
+        return f"{head}  {detail}  {outcome.seconds:.1f} s"
 
 
 class LiveProgress(PlainProgress):
@@ -140,7 +146,7 @@ def summary(run: Run, verbose: bool = False, width: int | None = None, colour: b
             lines.append(f"{paint('unexpected', Verdict.UNEXPECTED, colour)}: {item.promise.id}: {item.note}")
     if run.not_run:
         lines += _not_run(run.not_run, colour)
-    lines += _counterexamples(run, verbose)
+    lines += _counterexamples(run, verbose, room)
     lines.append(_totals(run))
     return "\n".join(lines)
 
@@ -206,7 +212,7 @@ def engine_of(outcome: Outcome) -> str:
     return outcome.check.partition("-")[0]
 
 
-def steps(trace: Trace) -> list[str]:
+def steps(trace: Trace, room: int = 110) -> list[str]:
     """A counterexample, one line for each step; steps that only set the scene are left out."""
     shown = shown_steps(trace)
     lanes = max((len(step.lane or "") for step in shown), default=0)
@@ -215,9 +221,7 @@ def steps(trace: Trace) -> list[str]:
         number = shown_number(trace, step.number)
         mark = "  <-- wrong" if step.wrong else ""
         lines.append(f"  {number:>3}  {step.lane or '':<{lanes}}  {step.label}{mark}")
-    if trace.verdict:
-        lines.append(f"       {trace.verdict}")
-    return lines
+    return lines + _wrap(trace.verdict, room, " " * 7) if trace.verdict else lines
 
 
 def _unexpected(outcome: Outcome, colour: bool) -> list[str]:
@@ -240,28 +244,41 @@ def _not_run(outcomes: Sequence[Outcome], colour: bool) -> list[str]:
     return lines
 
 
-def _counterexamples(run: Run, verbose: bool) -> list[str]:
+def _counterexamples(run: Run, verbose: bool, room: int) -> list[str]:
     """For each refuted claim the shortest one; all of every variant if ``verbose``."""
     lines: list[str] = []
     if verbose:
         for outcome in run.outcomes:
             if outcome.verdict is Verdict.REFUTED and outcome.counterexample is not None:
-                lines += [f"{outcome.check}: {outcome.detail}", *steps(outcome.counterexample), ""]
+                lines += _wrap(f"{outcome.check}: {outcome.detail}", room)
+                lines += [*steps(outcome.counterexample, room), ""]
         return lines
     refuted = [item for item in run.properties if item.verdict is Verdict.REFUTED]
     for item in refuted:
         found = shortest_counterexample(item.outcomes, item.promise.id)
         if found is None or found.counterexample is None:
             continue
-        lines.append(f"{item.promise.id}: {item.promise.claim}")
-        lines.append(f"  {item.promise.instead}")
+        lines += _wrap(f"{item.promise.id}: {item.promise.claim}", room)
+        lines += _wrap(item.promise.instead, room, "  ")
         if len(shown_steps(found.counterexample)) <= MAX_STEPS:
-            lines += steps(found.counterexample)
-        lines += [f"  We build {item.promise.rule}: {item.promise.corrected}", ""]
+            lines += steps(found.counterexample, room)
+        lines += [*_wrap(f"We build {item.promise.rule}: {item.promise.corrected}", room, "  "), ""]
     if refuted:
         lines.append(f"Follow a counterexample: scratchbird_check explain {refuted[0].promise.id}")
         lines += ["Those of every variant: scratchbird_check run --verbose", ""]
     return lines
+
+
+def _wrap(text: str, room: int, indent: str = "") -> list[str]:
+    """Lines that fit; those after the first stand further in."""
+    return textwrap.wrap(
+        text,
+        max(room, 40),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _totals(run: Run) -> str:
