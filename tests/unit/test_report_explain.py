@@ -1,0 +1,96 @@
+"""``explain``: a person learns in a few lines what was claimed, what happens instead, and what we build."""
+
+from __future__ import annotations
+
+import pytest
+
+from scratchbird_check import resources
+from scratchbird_check.counterexamples import counterexample
+from scratchbird_check.errors import UsageError
+from scratchbird_check.ledger import Property
+from scratchbird_check.manifest import Check
+from scratchbird_check.report.explain import explain, tell
+from scratchbird_check.verdicts import Outcome, Verdict
+
+REFUTED = Property(
+    "HLC-2",
+    "hlc",
+    "When the counter is full the node sleeps 1 ms and starts again from the wall clock.",
+    Verdict.REFUTED,
+    "HLC.R2",
+    "A first line.\n\n  An indented line that is so long that it is broken anew when the terminal is narrow.",
+    instead="Ids go back.",
+    corrected="A full counter carries.",
+    tla=("HLC1",),
+    theorems=("hlc.tick",),
+    tests=("tests/stateful/test_hlc.py",),
+    variants=("stall_and_reset",),
+)
+CHECK = Check("z3-hlc-tick", "hlc", "z3", ("quick",), Verdict.PROVED, ("HLC-2",))
+
+
+def test_a_refuted_claim_is_explained_with_both_runs() -> None:
+    text = tell(REFUTED, [CHECK], None, 90)
+    flat = " ".join(text.split())
+    for words in (
+        "HLC-2: When the counter is full",
+        "Verdict: refuted as expected; `scratchbird_check run --only HLC-2` tries it now",
+        "Instead: Ids go back.",
+        "We build: A full counter carries. (HLC.R2)",
+        "A first line.",
+        "Evidence: checks z3-hlc-tick; TLA+ HLC1; theorems hlc.tick; tests tests/stateful/test_hlc.py",
+        "How it fails, played by the variant stall_and_reset:",
+        "WRONG: n2 issued 11:0 after it had issued 11:1",
+        "And by the rule that we build:",
+        "So: The full counter carries",
+    ):
+        assert words in flat
+
+
+@pytest.mark.parametrize("width", [10, 40, 100, 500])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    widest = max(map(len, tell(REFUTED, [CHECK], None, width).splitlines()))
+    assert widest <= max(40, min(100, width))
+
+
+def test_a_promise_that_holds_shows_what_a_wrong_rule_would_do() -> None:
+    held = Property(
+        "HLC-1", "hlc", "Ids increase.", Verdict.PROVED, "HLC.R3", "x", variants=("none", "no_carry")
+    )
+    text = tell(held, [], [Outcome("z3", Verdict.PROVED, "d", ("HLC-1",))], 90)
+    assert "Verdict: proved; its checks in the last run: 1 proved" in text
+    assert "We build: the claim as it stands. (HLC.R3)" in text
+    assert "What a wrong rule would do, played by the variant no_carry:" in text
+    assert "Evidence: none is registered" in text
+
+
+def test_without_a_variant_the_shortest_counterexample_of_the_last_run_is_shown() -> None:
+    plain = Property("QRM-1", "quorum", "Quorums meet.", Verdict.PROVED, "QRM.R1", "x")
+    runs = [counterexample(name) for name in ("stall_and_reset", "no_carry")]
+    outcomes = [
+        Outcome(f"tlc-{index}", Verdict.REFUTED, "d", ("QRM-1",), counterexample=run.refuted)
+        for index, run in enumerate(runs)
+        if run is not None
+    ]
+    text = tell(plain, [], outcomes, 90)
+    assert "Found by reference in the last run (tlc-1):" in text
+    assert "stall_and_reset" not in text
+    assert "its checks in the last run: none" in tell(plain, [], [], 90)
+
+
+def test_a_promise_is_found_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = """
+[[property]]
+id = "HLC-1"
+part = "hlc"
+claim = "Ids increase."
+verdict = "proved"
+rule = "HLC.R3"
+explain = "They do."
+"""
+    monkeypatch.setattr(resources, "ledger_text", lambda: ledger)
+    monkeypatch.setattr(resources, "manifest_text", lambda: "")
+    outcomes = [Outcome("a", Verdict.PROVED, "d", ("HLC-1",)), Outcome("b", Verdict.CHECKED, "d", ("HLC-9",))]
+    assert "1 proved" in explain("hlc-1", outcomes, 80)
+    with pytest.raises(UsageError, match="unknown property 'HLC-99': did you mean 'HLC-1'"):
+        explain("HLC-99")
