@@ -107,7 +107,7 @@ def test_the_summary_says_what_is_wrong_and_what_was_not_run() -> None:
     assert "unexpected: cvc5-p (P-3): unknown\n    1  n1  issues 5:1\n" in text
     assert "  log: /logs/cvc5.log\n" in text
     assert "unexpected: P-4: no check of the manifest can say 'measured' of it" in text
-    assert "not run: get <it>\n  1 checks: apalache-p\n" in text
+    assert "not run: get <it>\n  1 check: apalache-p\n" in text
     assert "P-2: It is so.\n  Not.\n" in text
     assert "4 properties: 1 proved, 1 refuted as expected, 2 unexpected." in text
     assert "5 checks in 12 s: 3 as expected, 1 unexpected, 1 not run." in text

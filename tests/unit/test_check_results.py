@@ -49,7 +49,8 @@ def outcomes(**verdicts: Verdict) -> list[Outcome]:
         (REFUTED, {"wrong": V.REFUTED}, V.REFUTED, ""),
         (REFUTED, {"wrong": V.REFUTED, "proof": V.PROVED}, V.REFUTED, ""),
         (REFUTED, {"wrong": V.NOT_RUN, "proof": V.PROVED}, V.NOT_RUN, "not run: wrong"),
-        (REFUTED, {"proof": V.PROVED}, V.NOT_RUN, "none of its checks is in this run"),
+        (REFUTED, {"proof": V.PROVED}, V.NOT_RUN, "no variant of it was tried in this run"),
+        (REFUTED, {}, V.NOT_RUN, "none of its checks is in this run"),
         (REFUTED, {"wrong": V.UNEXPECTED, "proof": V.PROVED}, V.UNEXPECTED, "unexpected: wrong"),
     ],
 )

@@ -195,9 +195,8 @@ def evidence(item: PropertyResult) -> str:
                 break
         said.append(words)
     if refuted := Counter(engine_of(outcome) for outcome in item.refutations):
-        count = sum(refuted.values())
-        noun = "variant" if count == 1 else "variants"
-        said.append(f"{count} {noun} refuted by {', '.join(refuted)}")
+        count = _count(sum(refuted.values()), "variant", "variants")
+        said.append(f"{count} refuted by {', '.join(refuted)}")
     if item.promise.verdict is Verdict.REFUTED and held:
         said.insert(0, f"{item.promise.rule} instead:")
     text = ", ".join(said).replace(":,", ":")
@@ -240,7 +239,7 @@ def _not_run(outcomes: Sequence[Outcome], colour: bool) -> list[str]:
     lines: list[str] = []
     for remedy in dict.fromkeys(outcome.remedy or outcome.detail for outcome in outcomes):
         mine = [outcome.check for outcome in outcomes if (outcome.remedy or outcome.detail) == remedy]
-        lines += [f"{word}: {remedy}", f"  {len(mine)} checks: {', '.join(mine)}", ""]
+        lines += [f"{word}: {remedy}", f"  {_count(len(mine), 'check', 'checks')}: {', '.join(mine)}", ""]
     return lines
 
 
@@ -286,9 +285,13 @@ def _totals(run: Run) -> str:
     parts = ", ".join(f"{found[verdict]} {verdict.value}" for verdict in Verdict if found[verdict])
     good = len(run.outcomes) - len(run.unexpected) - len(run.not_run)
     text = (
-        f"{len(run.properties)} properties: {parts or 'none'}.\n"
-        f"{len(run.outcomes)} checks in {run.seconds:.0f} s: {good} as expected, "
+        f"{_count(len(run.properties), 'property', 'properties')}: {parts or 'none'}.\n"
+        f"{_count(len(run.outcomes), 'check', 'checks')} in {run.seconds:.0f} s: {good} as expected, "
         f"{len(run.unexpected)} unexpected, {len(run.not_run)} not run."
     )
     partly = [item.promise.id for item in run.properties if item.note and item.verdict not in _BAD]
     return f"{text}\nNot complete, see the table: {', '.join(partly)}." if partly else text
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
