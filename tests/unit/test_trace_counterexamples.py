@@ -14,6 +14,7 @@ from scratchbird_check.counterexamples.model import NotRefutedError
 from scratchbird_check.traces import hlc as json_form
 from scratchbird_check.traces import ndjson
 from scratchbird_check.traces.digest import digest
+from scratchbird_check.traces.hlc_effects import tell as tell_step
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.traces.reference_run import Move, play
 from scratchbird_check.variants import hlc as clock_variants
@@ -185,6 +186,18 @@ def test_every_kind_of_step_is_told_in_words() -> None:
         "n1: ends",
         "n1: gives up node id 1 for 3",
     ]
+
+
+def test_an_event_that_waits_for_a_write_under_way_is_told() -> None:
+    state = hlc.State(hlc.Durable(1), hlc.Volatile(Timestamp(0, 0), 10, Timestamp(14, 0)))
+    waits = (hlc.Deferred(Timestamp(10, 0)),)
+    assert words_of(hlc.Tick(10, 0), state, waits) == "lets its tick of 10:0 wait: a bound is being written"
+    full = (hlc.Refused(hlc.Reason.EXHAUSTED),)
+    assert words_of(hlc.Tick(10, 0), state, full) == "refuses a tick: the 48-bit milliseconds are used up"
+
+
+def words_of(event: hlc.Event, state: hlc.State, effects: hlc.Effects) -> str:
+    return tell_step(CONFIG, event, state, state, effects).label
 
 
 def test_all_promises_are_judged_when_none_is_named() -> None:

@@ -47,6 +47,10 @@ EXPECTED = {
         ],
         "n2 merged 7:0 from n1 when its own clock stood at 3: 4 ms ahead, 2 are allowed",
     ),
+    "one_bound": (
+        ["n1: sends a message that carries 6:0", "n2: starts at 0:0, wall clock 3"],
+        "n2 refused 6:0 from n1, 3 ms past its clock where 2 are allowed, although neither wall clock",
+    ),
     "bound_not_merged": (
         ["n2: merges 3:0 from n1", "n2: crashes", "n2: starts at 0:0, wall clock 3"],
         "n2 issued 3:0 after a restart, not above 3:0",
@@ -129,6 +133,18 @@ def test_steps_that_the_counterexamples_lack() -> None:
         "somewhere: Tick, and nothing comes of it",
     ]
     assert not any(step.wrong for step in trace.steps)
+
+
+def test_an_id_too_far_ahead_is_told() -> None:
+    found = behaviour("stall_and_reset")
+    before, after = found.states[-2].state, found.states[-1].state
+    ahead = {**after, "last": {"n1": 10}, "own": {"n1": 10}, "broken": frozenset({"HLC-4 own"})}
+    states = (Taken(before), Taken(ahead, "Tick"))
+    trace = parts.tell(replace(found, states=states, promise="HLC4Own"), CONSTANTS)
+    assert trace.verdict.startswith("n1 issued 5:0 when its wall clock stood at 1: 4 ms ahead, 1 are allowed")
+    unknown = {**after, "broken": frozenset({"HLC-99"})}
+    trace = parts.tell(replace(found, states=(Taken(before), Taken(unknown, "Tick"))), CONSTANTS)
+    assert trace.verdict == "After n1's step HLC-99 is broken."
 
 
 def test_what_is_missing_is_named() -> None:

@@ -13,7 +13,6 @@ State 3: Stuttering            or: Back to state 2
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from scratchbird_check.traces.model import Behaviour, Taken
@@ -123,8 +122,3 @@ def read_constants(configuration: str) -> dict[str, Any]:
         except TlaSyntaxError:
             continue
     return found
-
-
-def merge_constants(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """Later sources win."""
-    return {name: value for source in sources for name, value in source.items()}
