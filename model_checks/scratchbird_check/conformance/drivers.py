@@ -193,6 +193,8 @@ class ProductionDriver:
         name = arguments.pop("event", None)
         if not isinstance(name, str) or name not in hlc.EVENTS:
             raise ValueError(f"unknown event {name!r}")
+        if not isinstance(arguments.get("operator", False), bool):  # Any Python value is true or false.
+            raise ValueError(f"operator {arguments['operator']!r}: expected true or false")
         for key in ("remote", "peers"):
             arguments |= {key: _tuples(arguments[key])} if key in arguments else {}
         effects: tuple[Any, ...] = getattr(self._core, name)(**arguments)
