@@ -1,4 +1,4 @@
-"""Writes ``docs/guarantees.md`` and the verdict table in ``README.md`` from the ledger and the manifest.
+"""Writes ``docs/guarantees.md``, the README's verdict table and its picture, from ledger and manifest.
 
 The verdicts written are those that every run must find: a run that finds another one fails. So the documents
 need no run to be written, and can not say what no check stands for.
@@ -15,8 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scratchbird_check import ledger, manifest, resources
+from scratchbird_check.counterexamples import counterexample
 from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import Check
+from scratchbird_check.report.svg import draw
 from scratchbird_check.verdicts import Verdict
 
 BEGIN = "<!-- verdicts: written by `make docs` -->"
@@ -38,7 +40,7 @@ is one that `make check` must find again on your machine: if it does not, the ru
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write both documents, or with ``--check`` say which of them is not fresh."""
+    """Write the documents, or with ``--check`` say which of them is not fresh."""
     parser = argparse.ArgumentParser(
         prog="python -m scratchbird_check.guarantees", description=__doc__.splitlines()[0]
     )
@@ -71,6 +73,7 @@ def documents(root: Path) -> dict[Path, str]:
     return {
         root / "docs" / "guarantees.md": guarantees(properties, checks),
         readme: with_table(readme.read_text(encoding="utf-8"), table(properties)),
+        root / "docs" / "stall-and-reset.svg": picture("stall_and_reset"),
     }
 
 
@@ -79,6 +82,13 @@ def guarantees(properties: Iterable[Property], checks: Sequence[Check]) -> str:
     properties = tuple(properties)
     pages = [_page(item, [check for check in checks if item.id in check.properties]) for item in properties]
     return "\n".join([_HEAD, table(properties), *pages])
+
+
+def picture(variant: str) -> str:
+    """The space-time diagram of a variant's counterexample."""
+    found = counterexample(variant)
+    assert found is not None, f"{variant} has no counterexample"
+    return draw(found.refuted)
 
 
 def table(properties: Iterable[Property]) -> str:
@@ -104,7 +114,12 @@ def with_table(readme: str, rows: str) -> str:
 
 
 def _page(item: Property, checks: Sequence[Check]) -> str:
-    lines = [f"## {item.id}: {item.verdict}", "", "```text", item.explain.strip(), "```", ""]
+    lines = [
+        f"## {item.id}: {item.verdict}",
+        "",
+        *item.explain.strip().replace("\n", "\n\n").splitlines(),
+        "",
+    ]
     lines += ["| check | engine | finds | within |", "|---|---|---|---|"]
     lines += [f"| `{check.id}` | {check.engine} | {_finds(check)} | {_within(check)} |" for check in checks]
     return "\n".join(lines) + "\n"
