@@ -94,17 +94,17 @@ def judge(item: Property, outcomes: Sequence[Outcome], manifest: Sequence[Check]
     mine = tuple(outcome for outcome in outcomes if item.id in outcome.properties)
     bad = [outcome.check for outcome in mine if outcome.verdict is Verdict.UNEXPECTED]
     if bad:
-        return PropertyResult(item, Verdict.UNEXPECTED, mine, f"unexpected: {', '.join(bad)}")
+        return PropertyResult(item, Verdict.UNEXPECTED, mine, f"unexpected: {_some(bad)}")
     if gap := missing_evidence(item, manifest):
         return PropertyResult(item, Verdict.UNEXPECTED, mine, gap)
     left = [outcome.check for outcome in mine if outcome.verdict is Verdict.NOT_RUN]
-    note = f"not run: {', '.join(left)}" if left else ""
+    note = f"not run: {_some(left)}" if left else ""
     found = {outcome.verdict for outcome in mine} - {Verdict.NOT_RUN}
     if item.verdict in found:
         variants = {check.id: check.variant for check in manifest}
         refuted = {variants.get(outcome.check) for outcome in mine if outcome.verdict is Verdict.REFUTED}
         if not left and (open_ := [name for name in item.variants if name not in refuted]):
-            note = f"variant not tried in this run: {', '.join(open_)}"
+            note = f"variant not tried in this run: {_some(open_)}"
         return PropertyResult(item, item.verdict, mine, note)
     if item.verdict is Verdict.REFUTED or not found - {Verdict.REFUTED}:
         none = "no variant of it was tried in this run" if found else "none of its checks is in this run"
@@ -112,3 +112,9 @@ def judge(item: Property, outcomes: Sequence[Outcome], manifest: Sequence[Check]
     weaker = next(verdict for verdict in _STRENGTH if verdict in found)
     missing = f"not {item.verdict.value} in this run"
     return PropertyResult(item, weaker, mine, f"{missing}; {note}" if note else missing)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - 2} more" if len(names) > 3 else ""
+    return ", ".join(names[:2] if more else names) + more

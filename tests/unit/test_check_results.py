@@ -88,3 +88,8 @@ def test_a_run_passes_if_nothing_was_unexpected() -> None:
     bad = outcomes(proof=V.UNEXPECTED)
     assert not run_of(found=bad).passed
     assert not run_of(judge(PROVED, [], ()), found=good).passed
+
+
+def test_long_lists_are_cut_short() -> None:
+    found = [Outcome(f"c-{number}", V.NOT_RUN, "", ("P-1",)) for number in range(5)]
+    assert judge(PROVED, found, MANIFEST).note == "not run: c-0, c-1 and 3 more"
