@@ -50,7 +50,7 @@ def run(check: Check, context: Context) -> Outcome:
 
 
 def ask(script: str, limit_ms: int = QUESTION_LIMIT_MS) -> str:
-    """What cvc5 answers to an SMT-LIB script with one ``check-sat``: ``sat``, ``unsat`` or ``unknown``.
+    """What cvc5 answers to an SMT-LIB script with one ``check-sat``: ``sat``, ``unsat``, ``unknown (why)``.
 
     What is no script is answered by the text of the error.
     """

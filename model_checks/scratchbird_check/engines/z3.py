@@ -71,8 +71,12 @@ def _prove(check: Check, context: Context) -> Outcome:
         log = _log(context.workdir / f"{check.id}.json", open_)
         why = "; ".join(proof.why_not for proof in open_[:3])
         return Outcome(check.id, Verdict.UNEXPECTED, why, check.properties, figures=figures, log=log)
-    detail = f"{len(proofs)} theorems, {obligations} obligations, none of them empty"
+    detail = f"{_count(len(proofs), 'theorem')}, {_count(obligations, 'obligation')}, none of them empty"
     return Outcome(check.id, Verdict.PROVED, detail, check.properties, figures=figures)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _log(path: Path, proofs: list[Proof]) -> Path:
