@@ -10,7 +10,14 @@ import pytest
 
 from scratchbird_check.counterexamples import COUNTEREXAMPLES, counterexample
 from scratchbird_check.report.svg import draw, measure, symbol, wrap
-from scratchbird_check.report.text import render, setup_sentence, shown_number, shown_steps, terminal_width
+from scratchbird_check.report.text import (
+    render,
+    setup_sentence,
+    shown_number,
+    shown_steps,
+    terminal_width,
+    unbroken,
+)
 from scratchbird_check.traces.model import Arrow, Change, Step, Trace
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -174,6 +181,17 @@ def test_messages_say_in_which_step_they_were_sent() -> None:
     played = counterexample("layout_b")
     assert played is not None
     assert "<- sent in steps 1 and 2" in render(played.refuted, 100)
+
+
+def test_lines_that_were_broken_are_made_whole() -> None:
+    assert unbroken("\nClaimed: it goes\n on.\nSo:\nno\n\n\n\nend") == [
+        "Claimed: it goes on.",
+        "So:",
+        "no",
+        "",
+        "end",
+    ]
+    assert unbroken("") == []
 
 
 def test_endless_behaviours_say_so() -> None:

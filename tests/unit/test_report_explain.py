@@ -18,7 +18,7 @@ REFUTED = Property(
     "When the counter is full the node sleeps 1 ms and starts again from the wall clock.",
     Verdict.REFUTED,
     "HLC.R2",
-    "A first line.\n\n  An indented line that is so long that it is broken anew when the terminal is narrow.",
+    "A first line.\n\nA second line that goes on\nin the next. One more that is so long that it is broken.",
     instead="Ids go back.",
     corrected="A full counter carries.",
     tla=("HLC1",),
@@ -35,9 +35,8 @@ def test_a_refuted_claim_is_explained_with_both_runs() -> None:
     for words in (
         "HLC-2: When the counter is full",
         "Verdict: refuted as expected; `scratchbird_check run --only HLC-2` tries it now",
-        "Instead: Ids go back.",
-        "We build: A full counter carries. (HLC.R2)",
-        "A first line.",
+        "A first line. A second line",
+        "Rule: HLC.R2, in spec/hlc.md",
         "Evidence: checks z3-hlc-tick; TLA+ HLC1; theorems hlc.tick; tests tests/stateful/test_hlc.py",
         "How it fails, played by the variant stall_and_reset:",
         "WRONG: n2 issued 11:0 after it had issued 11:1",
@@ -59,7 +58,7 @@ def test_a_promise_that_holds_shows_what_a_wrong_rule_would_do() -> None:
     )
     text = tell(held, [], [Outcome("z3", Verdict.PROVED, "d", ("HLC-1",))], 90)
     assert "Verdict: proved; its checks in the last run: 1 proved" in text
-    assert "We build: the claim as it stands. (HLC.R3)" in text
+    assert "Rule: HLC.R3, in spec/hlc.md" in text
     assert "What a wrong rule would do, played by the variant no_carry:" in text
     assert "Evidence: none is registered" in text
 
@@ -76,6 +75,7 @@ def test_without_a_variant_the_shortest_counterexample_of_the_last_run_is_shown(
     assert "Found by reference in the last run (tlc-1):" in text
     assert "stall_and_reset" not in text
     assert "its checks in the last run: none" in tell(plain, [], [], 90)
+    assert "Rule: QRM.R1, in spec/quorum.md" in text
 
 
 def test_a_promise_is_found_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.counterexamples import counterexample
 from scratchbird_check.ledger import Property
-from scratchbird_check.manifest import Check
-from scratchbird_check.report.text import NARROWEST, render, terminal_width
+from scratchbird_check.manifest import PARTS, Check
+from scratchbird_check.report.text import NARROWEST, render, terminal_width, unbroken
 from scratchbird_check.traces.hlc_words import listed
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -41,10 +41,11 @@ def tell(
     found = list(outcomes or ())
     lines = _paragraph(f"{item.id}: ", item.claim, columns)
     lines += _paragraph("Verdict: ", _verdict(item, found if outcomes is not None else None), columns)
-    if item.instead:
-        lines += _paragraph("Instead: ", item.instead, columns)
-    lines += _paragraph("We build: ", f"{item.corrected or 'the claim as it stands.'} ({item.rule})", columns)
-    lines += ["", *_text(item.explain, columns), ""]
+    lines.append("")
+    for line in unbroken(item.explain):
+        lines += _paragraph("", line, columns) or [""]
+    lines.append("")
+    lines += _paragraph("Rule: ", f"{item.rule}, in spec/{_module(item)}.md", columns)
     lines += _paragraph("Evidence: ", _evidence(item, checks), columns)
     for said, run in _runs(item, found):
         lines += ["", *_paragraph("", said, columns), "", render(run, columns).rstrip("\n")]
@@ -95,12 +96,7 @@ def _paragraph(head: str, text: str, columns: int) -> list[str]:
     )
 
 
-def _text(text: str, columns: int) -> list[str]:
-    """The ledger's own lines, broken anew only where they are too long."""
-    lines: list[str] = []
-    for line in text.strip().splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(
-            line.strip(), columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False
-        ) or [""]
-    return lines
+def _module(item: Property) -> str:
+    """The part whose specification has the rule: that of its prefix, where there is one."""
+    prefix = item.rule.partition(".")[0].lower()
+    return prefix if prefix in PARTS else item.part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from scratchbird_check.report.text import setup_sentence, shown_number, shown_steps
+from scratchbird_check.report.text import setup_sentence, shown_number, shown_steps, unbroken
 from scratchbird_check.results import Run
 from scratchbird_check.traces.model import Step, Trace
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -48,7 +48,7 @@ figure { margin: 1rem 0; overflow-x: auto; border: 1px solid var(--line); border
   background: #ffffff } figure svg { display: block; max-width: 100%; height: auto }
 details { margin: .8rem 0; border-left: 3px solid var(--line); padding-left: .8rem }
 summary { cursor: pointer } .files { font-size: .9rem; color: var(--soft) }
-pre { white-space: pre-wrap; background: var(--band); padding: .8rem; border-radius: .5rem; font-size: .9rem }
+.told { background: var(--band); padding: .2rem 1rem; border-radius: .5rem }
 @media (max-width: 46rem) {
   thead { display: none } table, tbody, tr, td, th[scope=row] { display: block; width: 100% }
   tr { border-bottom: 1px solid var(--line); padding: .5rem 0 } td, th[scope=row] { border: 0;
@@ -80,8 +80,9 @@ def badge(verdict: Verdict) -> str:
 
 
 def paragraphs(content: str) -> str:
-    """Plain text with its line breaks."""
-    return f"<pre>{text(content.strip())}</pre>" if content.strip() else ""
+    """Plain text, a paragraph for each of its lines."""
+    lines = [f"<p>{text(line)}</p>" for line in unbroken(content) if line]
+    return f"<div class='told'>{''.join(lines)}</div>" if lines else ""
 
 
 def evidence_table(run: Run, outcomes: Iterable[Outcome]) -> str:

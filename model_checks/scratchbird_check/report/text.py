@@ -19,6 +19,18 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
+def unbroken(text: str) -> list[str]:
+    """The lines of a text, each made whole: one that ends within a sentence goes on in the next."""
+    lines: list[str] = []
+    whole = ""
+    for line in text.strip().splitlines():
+        whole = f"{whole} {line.strip()}".strip()
+        if not line.strip() or whole.endswith((".", ":", "?", "!")):
+            lines += [whole] if whole or not lines or lines[-1] else []
+            whole = ""
+    return [*lines, whole] if whole else lines
+
+
 def shown_number(trace: Trace, number: int) -> int:
     """The number under which a reader sees a step: set-up steps are folded away and not counted."""
     return number - sum(step.setup for step in trace.steps if step.number < number)
