@@ -195,8 +195,8 @@ def evidence(item: PropertyResult) -> str:
                 break
         said.append(words)
     if refuted := Counter(engine_of(outcome) for outcome in item.refutations):
-        count = _count(sum(refuted.values()), "variant", "variants")
-        said.append(f"{count} refuted by {', '.join(refuted)}")
+        variants = _count(sum(refuted.values()), "variant", "variants")
+        said.append(f"{variants} refuted by {', '.join(refuted)}")
     if item.promise.verdict is Verdict.REFUTED and held:
         said.insert(0, f"{item.promise.rule} instead:")
     text = ", ".join(said).replace(":,", ":")
