@@ -327,6 +327,13 @@ cdef class ClockCore:
     cdef Step merge_remote(self, int64_t wall, int64_t monotonic, uint64_t remote) noexcept nogil
 
 
+cdef struct Reading:
+    int64_t wall
+    int64_t monotonic
+    uint64_t random     # drawn for the id
+    bint low            # whether less than half of the reservation is left
+
+
 cdef class Clock:
     cdef readonly ClockCore core
     cdef object _writer

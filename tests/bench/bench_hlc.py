@@ -239,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"Medians of {rounds} rounds, in which all take turns of about {turn_ms} ms.",
         f"Order is judged on {sample:,} ids of each.",
         "Clock.tick: default settings, nothing lifted; a store in memory.",
-        f"Clock.tick_many: the own bound lifted (max_ahead_ms {LIFTED_MS}), one reservation for the whole run.",
+        f"Clock.tick_many: own bound lifted (max_ahead_ms {LIFTED_MS}), one reservation for the whole run.",
         "With the default settings a node can keep up 4,096 ids a millisecond, and issue 1,024,000 at once.",
         "Peers know no batches: theirs are lists of single ids, ours are contiguous bytes.",
         "",

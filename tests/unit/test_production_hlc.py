@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from scratchbird.errors import (
     CallerError,
     ConfigurationError,
 )
-from scratchbird.hlc import _contend
+from scratchbird.hlc import _contend, _contend_ticks
 from scratchbird.timestamp import MAX_COUNTER, MAX_MS
 from scratchbird_check.traces.hlc import EVENTS, effect_to_json, event_to_json, state_to_json
 from scratchbird_reference import errors as reference_errors
@@ -272,17 +273,50 @@ def test_a_retired_node_id_can_not_be_given_to_a_core() -> None:
 # --- threads ----------------------------------------------------------------------------------------------
 
 
-def test_contention_without_the_gil_loses_and_repeats_nothing(in_threads: Any) -> None:
-    """Without the lock in ``ClockCore.claim`` several threads issue the same timestamp, and this fails."""
-    core = started(max_ahead_ms=MAX_MS // 4, max_drift_ms=MAX_MS // 2, reserve_ms=MAX_MS // 8)
-    count = 500_000
+def gathered(in_threads: Any, contend: Callable[[], bytes]) -> list[memoryview]:
+    """What three threads that contend at once have got, each as a run of packed timestamps."""
     batches: list[memoryview] = []
-    in_threads(*[lambda: batches.append(memoryview(_contend(core, NOW, 0, count)).cast("Q"))] * 3)
-    for batch in batches:
-        assert all(a < b for a, b in itertools.pairwise(batch))
-    issues = sorted(itertools.chain(*batches))
-    first = NOW << 12
-    assert issues == list(range(first, first + 3 * count))
+    in_threads(*[lambda: batches.append(memoryview(contend()).cast("Q"))] * 3)
+    return batches
+
+
+def all_different(batches: list[memoryview], last: Timestamp) -> bool:
+    """Whether the timestamps of all batches, as one run of numbers, end at ``last`` without a gap."""
+    end = last.ms << 12 | last.counter
+    count = sum(map(len, batches))
+    increasing = all(a < b for batch in batches for a, b in itertools.pairwise(batch))
+    return increasing and sum(map(sum, batches)) == count * (2 * end - count + 1) // 2
+
+
+LIFTED = {"max_ahead_ms": MAX_MS // 4, "max_drift_ms": MAX_MS // 2, "reserve_ms": MAX_MS // 8}
+
+
+def test_contention_without_the_gil_loses_and_repeats_nothing(in_threads: Any) -> None:
+    """Without the lock in ``ClockCore.claim`` several threads issue the same timestamp, and this fails.
+
+    A lost update leaves the clock behind the number of ids, which is checked in every round; that no id is
+    there twice follows, and is checked by itself in the last one.
+    """
+    count = 1_000_000
+    for _ in range(15):
+        core = started(**LIFTED)
+        batches = gathered(in_threads, partial(_contend, core, NOW, 0, count))
+        last = core.last
+        assert last == (NOW + (3 * count - 1) // 4096, (3 * count - 1) % 4096)
+    assert all_different(batches, last)
+
+
+def test_contention_for_a_clock_without_the_gil_loses_and_repeats_nothing(in_threads: Any) -> None:
+    """The same for ``Clock.tick``, whose lock is taken in another place."""
+    count = 1_000_000
+    for _ in range(15):
+        clock = Clock(node_id=7, store=VolatileBoundStore(), **LIFTED)
+        # Far ahead of the wall clock, so that each tick is the successor of the one before.
+        start = clock.observe((clock.read_clocks()[0] + 3_600_000, 0), sender=2)
+        batches = gathered(in_threads, partial(_contend_ticks, clock, count))
+        last = clock.last
+        assert last == (start.ms + 3 * count // 4096, 3 * count % 4096)
+    assert all_different(batches, last)
 
 
 def test_a_clock_in_many_threads_is_strictly_increasing_in_each(in_threads: Any) -> None:
