@@ -94,10 +94,9 @@ def picture(variant: str) -> str:
 def table(properties: Iterable[Property]) -> str:
     """One row for each promise."""
     rows = ["| | what was promised | verdict | what we build |", "|---|---|---|---|"]
-    rows += [
-        f"| {item.id} | {item.claim} | **{item.verdict}** | {item.corrected or 'as promised'} ({item.rule}) |"
-        for item in properties
-    ]
+    for item in properties:
+        cells = (item.claim, f"**{item.verdict}**", f"{item.corrected or 'As promised.'} ({item.rule})")
+        rows.append(f"| {item.id} | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(rows) + "\n"
 
 

@@ -92,6 +92,7 @@ _APALACHE = (
     "inv",
     "three_run",
     "inductive",
+    "start",
     "reach",
     "deadlock",
     "heap_mb",

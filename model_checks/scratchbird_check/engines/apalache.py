@@ -9,7 +9,8 @@ init, next     the names of the predicates, by default ``Init`` and ``Next``
 inv            the invariant
 length         the length of the executions, in steps: all of them must be possible
 three_run      true: ``inductive`` names an inductive invariant, and three runs show that it holds initially,
-               that every step keeps it, and that it implies ``inv`` -- for executions of any length
+               that every step keeps it, and that it implies ``inv`` -- for executions of any length;
+               start: the predicate that chooses any state satisfying it, where that is not its own name
 reach          a name, or several: invariants that say "this never happens"; each must be violated
 deadlock       true: a state without successor is an error
 heap_mb        memory of the Java machine
@@ -161,7 +162,8 @@ def run(check: Check, context: Context) -> Outcome:
     runner = _Runner(check, context, folder, text)
     init = options.get("init", "Init")
     if options.get("three_run"):
-        return _three_runs(runner, init, options["inductive"], options["inv"])
+        inductive = options["inductive"]
+        return _three_runs(runner, init, options.get("start", inductive), inductive, options["inv"])
     if "reach" in options:
         return _reach(runner, init, options["reach"])
     return _bounded(runner, init)
@@ -270,14 +272,14 @@ def _bounded(runner: _Runner, init: str) -> Outcome:
     return Outcome(check.id, Verdict.REFUTED, detail, check.properties, runner.seconds, {}, trace)
 
 
-def _three_runs(runner: _Runner, init: str, inductive: str, inv: str) -> Outcome:
+def _three_runs(runner: _Runner, init: str, start: str, inductive: str, inv: str) -> Outcome:
     """An invariant that holds at first, is kept by every step and implies ``inv``: for any length."""
-    for name, start, goal, length, what in (
+    for name, first, goal, length, what in (
         ("initially", init, inductive, 0, f"{inductive} does not hold initially"),
-        ("kept", inductive, inductive, 1, f"{inductive} is not kept by every step"),
-        ("implies", inductive, inv, 0, f"{inductive} does not imply {inv}"),
+        ("kept", start, inductive, 1, f"{inductive} is not kept by every step"),
+        ("implies", start, inv, 0, f"{inductive} does not imply {inv}"),
     ):
-        report = runner(f"apalache-{name}", start, goal, length)
+        report = runner(f"apalache-{name}", first, goal, length)
         if report.end is not End.OK or report.length != length:
             return runner.fails(report, what)
     detail = f"{inductive} holds initially, is kept by every step, implies {inv}: executions of any length"
