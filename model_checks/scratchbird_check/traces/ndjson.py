@@ -88,6 +88,8 @@ def _told_step(step: Step) -> dict[str, Any]:
 
 
 def _name(title: str) -> str:
-    """A name of lower-case words and underscores."""
+    """A name of lower-case words and underscores, at most 80 characters, whole words where there are any."""
     words = "".join(letter if letter.isalnum() else " " for letter in title.lower()).split()
+    while len(words) > 1 and len("_".join(words)) > 80:
+        words.pop()
     return "_".join(words)[:80] or "trace"
