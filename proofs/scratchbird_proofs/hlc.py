@@ -301,6 +301,18 @@ def _restart(rules: Rules) -> tuple[Theorem, ...]:
         }
         return (Obligation("stop and start", {**held, **run}, start.after.last == before.last),)
 
+    def never_lowered() -> Sequence[Obligation]:
+        kept = {"the invariant holds": covered(before, ghosts)}
+        made = []
+        for kind in STEPS:
+            step = take(kind, rules, before)
+            stopped = z3.And(kind == "persisted", before.stopping, step.after.bound == before.last)
+            lowered = step.after.bound < before.bound
+            reaches = {"it is lowered": lowered} if kind == "persisted" else {}
+            taken = {"a step": step.taken}
+            made.append(Obligation(kind, {**kept, **taken}, z3.Implies(lowered, stopped), reaches))
+        return made
+
     return (
         Theorem(
             "hlc.restart_goes_on_above",
@@ -318,6 +330,14 @@ def _restart(rules: Rules) -> tuple[Theorem, ...]:
             ("HLC-5",),
             ("HLC.R15",),
             clean,
+            ("hlc.invariant_is_kept",),
+        ),
+        Theorem(
+            "hlc.bound_is_lowered_only_by_a_clean_stop",
+            "Nothing but a clean stop lowers a bound, and that to exactly what was issued or merged.",
+            ("HLC-5",),
+            ("HLC.R15", "HLC.R16"),
+            never_lowered,
             ("hlc.invariant_is_kept",),
         ),
         Theorem(
