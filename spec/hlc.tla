@@ -19,7 +19,7 @@ CONSTANTS
     \* @type: Int;
     C,            \* counters in a millisecond: 4096 in production, few here
     \* @type: Int;
-    MaxDrift,     \* the farthest a merged timestamp may lie past our clock
+    MaxDrift,     \* a message whose clock lies further past ours is refused
     \* @type: Int;
     MaxAhead,     \* the farthest an issued timestamp may lie past our wall clock
     \* @type: Int;
@@ -110,6 +110,10 @@ TooFarAhead(t, wall) == Ms(t) > wall + MaxAhead
 \* HLC.R6
 \* @type: (Int, Int) => Bool;
 TooFarRemote(remote, believed) == Ms(remote) > believed + MaxDrift
+
+\* HLC.R6: it may be merged, but not yet.
+\* @type: (Int, Int) => Bool;
+TooEarly(remote, believed) == Ms(remote) > believed + MaxAhead
 
 \* HLC.R7
 \* @type: (Int, Int) => Bool;
@@ -313,12 +317,13 @@ Observe(n) ==
             /\ broken' = IF m.from \in sick \/ ~Healthy(anchor[n]) THEN broken
                          ELSE broken \union {"HLC-4 healthy"}
             /\ UNCHANGED <<world, bound, up, last, anchor, promised, own, past, before, sick>>
+           ELSE IF TooEarly(m.at, Believed(n)) THEN Refuse
            ELSE IF ~CoversMerge(bound[n], m.at) THEN
             IF Suspends(n) THEN Refuse ELSE Defer(n, m.at)
            ELSE
             /\ last' = [last EXCEPT ![n] = Merge(last[n], m.at)]
             /\ past' = [past EXCEPT ![n] = Max(past[n], m.past)]
-            /\ broken' = IF Ms(m.at) > Believed(n) + MaxDrift
+            /\ broken' = IF Ms(m.at) > Believed(n) + MaxAhead
                          THEN broken \union {"HLC-4 remote"} ELSE broken
             /\ UNCHANGED <<world, bound, up, anchor, promised, own, before, sick>>
 
@@ -339,7 +344,8 @@ HLC1 == "HLC-1" \notin broken
 HLC3 == "HLC-3" \notin broken
 \* Nothing is issued more than MaxAhead past the wall clock ...
 HLC4Own == "HLC-4 own" \notin broken
-\* ... nothing is merged more than MaxDrift past the clock believed ...
+\* ... nothing is merged more than MaxAhead past the time believed in, so that no peer
+\* keeps a node from issuing ...
 HLC4Remote == "HLC-4 remote" \notin broken
 \* ... and no healthy node is refused, whatever the sick ones do, by a node whose wall
 \* clock was right when it was last trusted: also if that was set back since (HLC.R9).
@@ -353,8 +359,8 @@ Promises == broken = {}
 \* however often it crashes.
 BoundWithinReach ==
     \A n \in Node \ sick :
-        /\ Ms(bound[n]) <= Base + now + MaxSkew + MaxDrift + ReserveMs
-        /\ Ms(promised[n]) <= Base + now + MaxSkew + MaxDrift + ReserveMs
+        /\ Ms(bound[n]) <= Base + now + MaxSkew + MaxAhead + ReserveMs
+        /\ Ms(promised[n]) <= Base + now + MaxSkew + MaxAhead + ReserveMs
 
 (* Why they hold: an inductive invariant.                                     *)
 

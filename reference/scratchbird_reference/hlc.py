@@ -9,7 +9,7 @@ Why it is right, in one paragraph. A timestamp is the pair (millisecond, counter
 node issues is above its own last one and above every one that it merged (HLC.R3, HLC.R5), hence ids extend
 happens-before as long as every message carries its sender's clock (HLC.R7). The wall clock only ever pushes
 the timestamp up; two bounds keep it from being pushed too far, one on what the node issues (HLC.R4) and a
-wider one on what it merges (HLC.R6), so that a healthy node in a burst is never refused by its peers. What
+wider one on what it hears (HLC.R6), so that a healthy node in a burst is never refused by its peers. What
 must outlive a crash is a single number, the upper bound: it is durable before anything above it is issued or
 merged (HLC.R12), and after a crash the clock goes on above it (HLC.R14).
 
@@ -45,7 +45,7 @@ class Config:
     """The settings of a clock; all times in milliseconds. Contradictory ones are refused (rule HLC.R8)."""
 
     max_drift_ms: int = 500
-    """The farthest a merged timestamp may lie past our clock."""
+    """The farthest a remote timestamp may lie past our clock; a message from further is refused."""
     max_ahead_ms: int = 250
     """The farthest an issued timestamp may lie past our wall clock."""
     max_skew_ms: int = 250
@@ -214,7 +214,9 @@ class Reason(Enum):
     AHEAD = "ahead"
     """The tick, or the message's clock, would be more than ``max_ahead_ms`` ahead."""
     DRIFT = "drift"
-    """The remote timestamp is more than ``max_drift_ms`` past our clock."""
+    """The remote timestamp is more than ``max_drift_ms`` past our clock: the sender's clock is wrong."""
+    EARLY = "early"
+    """The remote timestamp is more than ``max_ahead_ms`` past our clock: keep the message, deliver it later."""
     SUSPENDED = "suspended"
     """Our own wall clock jumped forward; peers or an operator must confirm it."""
     UNCONFIRMED = "unconfirmed"
@@ -315,11 +317,19 @@ class HybridLogicalClock:
         """Whether merging this would break the remote bound (rule HLC.R6)."""
         return remote.ms > believed + self.config.max_drift_ms
 
+    def too_early(self, remote: Timestamp, believed: int) -> bool:
+        """Whether this may be merged, but not yet (rule HLC.R6).
+
+        Merged at once, it would put our clock where our own ticks are refused: a node that is fast by less
+        than the remote bound would silence every node that hears it.
+        """
+        return remote.ms > believed + self.config.max_ahead_ms
+
     def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
         """Whether a message may not carry this clock yet (rule HLC.R7).
 
-        After a start, or after merging a clock from the edge of the remote bound, our own clock may be
-        further ahead than peers accept. Waiting here is what makes a healthy node one that is never refused.
+        After a start our own clock may be further ahead than peers accept. Waiting here is what makes a
+        healthy node one that is never refused.
         """
         return last.ms > believed + self.config.max_ahead_ms
 
@@ -455,6 +465,9 @@ class HybridLogicalClock:
         if self.too_far_remote(event.remote, believed):
             wait = event.remote.ms - self.config.max_drift_ms - believed
             return state, (Refused(Reason.DRIFT, wait, event.wall, event.remote, event.sender),)
+        if self.too_early(event.remote, believed):
+            wait = event.remote.ms - self.config.max_ahead_ms - believed
+            return state, (Refused(Reason.EARLY, wait, event.wall, event.remote, event.sender),)
         if not self.covers_merge(state.durable.bound, event.remote):
             if volatile.suspended:
                 return state, (Refused(Reason.SUSPENDED, None, event.wall, event.remote, event.sender),)

@@ -20,6 +20,9 @@ NoOffsets == {0}
 HealthyOffsets == {0, 1}
 \* @type: Set(Int);
 SickOffsets == {-2, 0, 4}
+\* Fast by less than the remote bound.
+\* @type: Set(Int);
+FastOffsets == {0, 2}
 \* @type: Set(Int);
 MixedOffsets == {-2, 0, 1, 4}
 
@@ -90,9 +93,10 @@ NeverSetBack == \A n \in Node : up[n] => ~TooFarAhead(last[n], Wall(n)) \/ own[n
 NeverSuspended == \A n \in Node : ~suspended[n]
 \* A node restarted and went on above what it had issued before.
 NeverRestarted == \A n \in Node : before[n] = 0 \/ own[n] <= before[n]
-\* A sick node's clock reached a healthy node's clock.
+\* A healthy node merged the clock of a sick one.
 NeverMergedFromSick ==
-    \A n \in Node \ sick : up[n] => Ms(past[n]) <= Base + now + MaxSkew + MaxAhead
+    \A n \in Node \ sick, m \in messages :
+        ~(up[n] /\ m.from \in sick /\ m.at > 0 /\ last[n] = m.at /\ own[n] < m.at)
 \* A clock went through a proxy: three nodes hold one id in their past.
 NeverForwarded ==
     \A m \in messages : m.past = own[m.from] \/ \A n \in Node : n = m.from \/ past[n] # m.past \/ own[n] = m.past

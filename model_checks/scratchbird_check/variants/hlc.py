@@ -52,6 +52,18 @@ class NoRemoteBound(HybridLogicalClock):
     def too_far_remote(self, remote: Timestamp, believed: int) -> bool:
         return False
 
+    def too_early(self, remote: Timestamp, believed: int) -> bool:
+        return False
+
+
+class MergesAtOnce(HybridLogicalClock):
+    """Whatever the remote bound allows is merged at once: a fast peer silences all that hear it."""
+
+    __slots__ = ()
+
+    def too_early(self, remote: Timestamp, believed: int) -> bool:
+        return False
+
 
 class OneBound(HybridLogicalClock):
     """One bound for own and remote timestamps: a node may issue as far ahead as it may merge."""
@@ -60,6 +72,9 @@ class OneBound(HybridLogicalClock):
 
     def too_far_ahead(self, timestamp: Timestamp, wall: int) -> bool:
         return timestamp.ms > wall + self.config.max_drift_ms
+
+    def too_early(self, remote: Timestamp, believed: int) -> bool:
+        return remote.ms > believed + self.config.max_drift_ms
 
     def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
         return last.ms > believed + self.config.max_drift_ms
@@ -119,6 +134,7 @@ VARIANTS: dict[str, type[HybridLogicalClock]] = {
     "merge_ignores_counter": MergeIgnoresCounter,
     "merge_resets_counter": MergeResetsCounter,
     "no_remote_bound": NoRemoteBound,
+    "merges_at_once": MergesAtOnce,
     "one_bound": OneBound,
     "no_upper_bound": NoUpperBound,
     "bound_not_merged": BoundNotMerged,
