@@ -16,7 +16,9 @@ many milliseconds to try again, which peer is meant), the fact is an attribute, 
     │   ├── ClockUnconfirmedError
     │   └── ClockExhaustedError
     ├── PeerError             another node sent something impossible
-    │   └── RemoteDriftError
+    │   └── RemoteClockError
+    │       ├── RemoteDriftError
+    │       └── RemoteEarlyError
     ├── DiskError             the durable bound can not be read or written
     │   ├── BoundWriteError
     │   ├── BoundFileError
@@ -137,8 +139,8 @@ class ClockExhaustedError(ClockError):
         )
 
 
-class RemoteDriftError(PeerError):
-    """A peer's timestamp is more than ``max_drift_ms`` past our clock: nothing was merged (rule HLC.R6)."""
+class RemoteClockError(PeerError):
+    """A peer's timestamp was not merged (rule HLC.R6)."""
 
     def __init__(self, sender: int, remote: Timestamp, wall: int, retry_after_ms: int) -> None:
         super().__init__(sender, remote, wall, retry_after_ms)
@@ -149,13 +151,27 @@ class RemoteDriftError(PeerError):
         self.wall = wall
         """Our own wall clock, in ms."""
         self.retry_after_ms = retry_after_ms
-        """After this many ms the same message would be accepted."""
+        """After this many ms the same message would get further."""
+
+
+class RemoteDriftError(RemoteClockError):
+    """A peer's timestamp is more than ``max_drift_ms`` past our clock: refuse the message."""
 
     def __str__(self) -> str:
         return (
             f"node {self.sender} sent the timestamp {self.remote.ms}:{self.remote.counter}, too far past our "
             f"wall clock ({self.wall} ms): refuse its message, compare the clocks of both nodes, and try "
             f"again in {self.retry_after_ms} ms at the earliest"
+        )
+
+
+class RemoteEarlyError(RemoteClockError):
+    """A peer's timestamp is more than ``max_ahead_ms`` past our clock: keep the message, and merge it later."""
+
+    def __str__(self) -> str:
+        return (
+            f"node {self.sender} sent the timestamp {self.remote.ms}:{self.remote.counter}, ahead of our wall "
+            f"clock ({self.wall} ms): keep its message, and deliver it again in {self.retry_after_ms} ms"
         )
 
 

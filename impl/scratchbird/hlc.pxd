@@ -47,6 +47,7 @@ cdef enum Outcome:
     REPEAT              # repeat the event, which needs ``timestamp``, when the write under way is done
     AHEAD
     DRIFT
+    EARLY
     SUSPENDED
     UNCONFIRMED
     STOPPING
@@ -113,6 +114,11 @@ cdef inline bint too_far_ahead(ClockState *clock, uint64_t timestamp, int64_t wa
 cdef inline bint too_far_remote(ClockState *clock, uint64_t remote, int64_t believed) noexcept nogil:
     """Whether merging this would break the remote bound (rule HLC.R6)."""
     return ms_of(remote) > believed + clock.settings.max_drift
+
+
+cdef inline bint too_early(ClockState *clock, uint64_t remote, int64_t believed) noexcept nogil:
+    """Whether this may be merged, but not yet (rule HLC.R6)."""
+    return ms_of(remote) > believed + clock.settings.max_ahead
 
 
 cdef inline bint too_far_to_carry(ClockState *clock, int64_t believed) noexcept nogil:
@@ -261,6 +267,8 @@ cdef inline Step observe(
     now = believed(clock, wall, monotonic)
     if too_far_remote(clock, remote, now):
         return Step(DRIFT, 0, 0, ms_of(remote) - clock.settings.max_drift - now)
+    if too_early(clock, remote, now):
+        return Step(EARLY, 0, 0, ms_of(remote) - clock.settings.max_ahead - now)
     if not covers(clock, remote):
         return outcome(SUSPENDED) if clock.suspended else defer(clock, remote, wall)
     clock.last = merge(clock.last, remote)

@@ -22,7 +22,7 @@ from scratchbird.bound_writer import BoundWriter
 from scratchbird.effects import Confirmed, Deferred, Issued, Merged, Persist, Reason, Refused, Stamped
 from scratchbird.errors import (
     BugError, CallerError, ClockAheadError, ClockExhaustedError, ClockForkedError, ClockStoppedError,
-    ClockSuspendedError, ClockUnconfirmedError, ConfigurationError, RemoteDriftError,
+    ClockSuspendedError, ClockUnconfirmedError, ConfigurationError, RemoteDriftError, RemoteEarlyError,
 )
 from scratchbird.store import Durable
 from scratchbird.timestamp import MAX_MS
@@ -35,7 +35,7 @@ cdef enum:
     READ_ATTEMPTS = 8
 
 cdef dict REASONS = {
-    AHEAD: Reason.AHEAD, DRIFT: Reason.DRIFT, SUSPENDED: Reason.SUSPENDED, UNCONFIRMED: Reason.UNCONFIRMED,
+    AHEAD: Reason.AHEAD, DRIFT: Reason.DRIFT, EARLY: Reason.EARLY, SUSPENDED: Reason.SUSPENDED, UNCONFIRMED: Reason.UNCONFIRMED,
     STOPPING: Reason.STOPPING, EXHAUSTED: Reason.EXHAUSTED,
 }
 
@@ -270,7 +270,7 @@ cdef class ClockCore:
             return (Deferred(unpack(step.timestamp)),)
         if outcome == STOPPING:
             return (Refused(Reason.STOPPING),)
-        if outcome == AHEAD or outcome == DRIFT:
+        if outcome == AHEAD or outcome == DRIFT or outcome == EARLY:
             return (Refused(REASONS[outcome], step.retry_after, wall, remote, sender),)
         if outcome == SUSPENDED or outcome == UNCONFIRMED or outcome == EXHAUSTED:
             return (Refused(REASONS[outcome], None, wall, remote, sender),)

@@ -120,6 +120,7 @@ cdef class Clock:
         :param sender: the node id of the peer that sent the message.
         :return: our clock after the merge, as a pair (ms, counter).
         :raises RemoteDriftError: too far past our clock: refuse the message.
+        :raises RemoteEarlyError: not yet: keep the message, and call again after as many ms as it says.
         :raises ClockSuspendedError: the wall clock jumped, and the bound does not cover the timestamp.
 
         Stopped clocks and failing stores as in :meth:`tick`.
@@ -139,7 +140,7 @@ cdef class Clock:
                 return unpack(step.timestamp)
             if step.outcome == REPEAT or step.outcome == WRITE_AND_REPEAT:
                 deadline = self._writer.wait(deadline)
-            elif step.outcome == DRIFT and not repeated:
+            elif (step.outcome == DRIFT or step.outcome == EARLY) and not repeated:
                 repeated = True  # This thread may have been paused since the reading: look again.
             else:
                 raise _refusal(step, wall, unpack(remote), sender)
@@ -339,6 +340,8 @@ cdef object _refusal(Step step, int64_t wall, object remote, object sender):
         return ClockAheadError(step.retry_after, wall)
     if step.outcome == DRIFT:
         return RemoteDriftError(sender, remote, wall, step.retry_after)
+    if step.outcome == EARLY:
+        return RemoteEarlyError(sender, remote, wall, step.retry_after)
     if step.outcome == SUSPENDED:
         return ClockSuspendedError(wall)
     if step.outcome == STOPPING:

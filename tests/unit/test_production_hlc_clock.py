@@ -22,6 +22,7 @@ from scratchbird.errors import (
     ClockSuspendedError,
     ClockUnconfirmedError,
     RemoteDriftError,
+    RemoteEarlyError,
     ScratchbirdError,
 )
 from scratchbird.timestamp import MAX_COUNTER, MAX_MS
@@ -116,19 +117,38 @@ def test_a_wall_clock_set_back_stops_ticks_and_nothing_else(hands: Any) -> None:
         clock.tick()
     assert refused.value.retry_after_ms == 1
     hands.wall -= 3_600_000
-    assert clock.observe((NOW + 500, 9), sender=2) == (NOW + 500, 9)
-    hands.pass_(250)
-    assert clock.stamp() == (NOW + 500, 9)
+    assert clock.observe((NOW + 250, 9), sender=2) == (NOW + 250, 9)
+    assert clock.stamp() == (NOW + 250, 9)
 
 
-def test_a_stamp_waits_until_peers_accept_it(hands: Any) -> None:
-    clock = hands.clock()
-    clock.observe((NOW + 400, 3), sender=2)
+def test_after_a_crash_a_stamp_waits_until_peers_accept_it(hands: Any) -> None:
+    store = VolatileBoundStore()
+    hands.clock(store).tick()
+    clock = hands.clock(store)
     with pytest.raises(ClockAheadError) as refused:
         clock.stamp()
-    assert refused.value.retry_after_ms == 150
-    hands.pass_(150)
-    assert clock.stamp() == (NOW + 400, 3)
+    assert refused.value.retry_after_ms == 750
+    hands.pass_(750)
+    assert clock.stamp() == (NOW + 1000, 0)
+
+
+def test_a_fast_peer_waits_and_does_not_silence_us(hands: Any) -> None:
+    """Rule HLC.R6: merged at once, its clock would be where our own ticks are refused."""
+    clock = hands.clock()
+    before = clock.last
+    with pytest.raises(RemoteEarlyError) as early:
+        clock.observe((NOW + 400, 3), sender=2)
+    assert (early.value.sender, early.value.remote, early.value.wall) == (2, (NOW + 400, 3), NOW)
+    assert early.value.retry_after_ms == 150
+    assert "deliver it again in 150 ms" in str(early.value)
+    assert clock.last == before
+    assert clock.tick().timestamp == (NOW, 0)
+    assert clock.stamp() == (NOW, 0)
+    hands.pass_(149)
+    with pytest.raises(RemoteEarlyError):
+        clock.observe((NOW + 400, 3), sender=2)
+    hands.pass_(1)
+    assert clock.observe((NOW + 400, 3), sender=2) == (NOW + 400, 3)
 
 
 def test_a_jump_suspends_until_it_is_confirmed(hands: Any) -> None:
@@ -176,14 +196,15 @@ def test_suspended_and_beyond_the_bound_is_refused(hands: Any) -> None:
 def test_a_remote_clock_too_far_ahead_names_the_sender_and_both_clocks(hands: Any) -> None:
     clock = hands.clock()
     before = clock.last
-    assert clock.observe((NOW + 500, MAX_COUNTER), sender=2) == (NOW + 500, MAX_COUNTER)
+    with pytest.raises(RemoteEarlyError):
+        clock.observe((NOW + 500, MAX_COUNTER), sender=2)
     with pytest.raises(RemoteDriftError) as refused:
         clock.observe((NOW + 501, 0), sender=2)
     error = refused.value
     assert (error.sender, error.remote, error.wall, error.retry_after_ms) == (2, (NOW + 501, 0), NOW, 1)
     for part in ("node 2", str(NOW + 501), str(NOW)):
         assert part in str(error)
-    assert clock.last == (NOW + 500, MAX_COUNTER) > before
+    assert clock.last == before
 
 
 def test_observes_ids_in_every_form(hands: Any) -> None:
@@ -259,8 +280,8 @@ def test_readings_are_repeated_a_bounded_number_of_times_and_the_closest_is_take
 
 def test_a_tick_that_was_refused_for_an_old_reading_is_tried_with_a_new_one() -> None:
     """A thread that was paused between reading and claiming must not be told to wait."""
-    clock, *_ = readings([0] * 7 + [400] * 3, [NOW, NOW, NOW + 1, NOW, NOW + 400])
-    clock.observe((NOW + 300, 0), sender=2)
+    clock, *_ = readings([0] * 7 + [400] * 3, [NOW, NOW, NOW + 1, NOW - 51, NOW + 400])
+    clock.observe((NOW + 250, 0), sender=2)
     assert clock.tick().timestamp == (NOW + 400, 0)
 
 
@@ -316,6 +337,7 @@ def test_a_forked_child_issues_nothing_and_its_parent_goes_on() -> None:
         ClockExhaustedError(NOW),
         ClockStoppedError(),
         RemoteDriftError(2, Timestamp(NOW, 3), NOW - 600, 100),
+        RemoteEarlyError(2, Timestamp(NOW, 3), NOW - 300, 50),
         BoundWriteError(Timestamp(NOW, 0), "the disk is full"),
     ],
 )
