@@ -21,3 +21,7 @@ class ToolError(CheckError):
     """A tool could not be installed, or does not answer as it should."""
 
     exit_code = 1
+
+
+class MissingToolError(ToolError):
+    """A tool is missing; the message says which and how to get it. A check that needs it is *not run*."""

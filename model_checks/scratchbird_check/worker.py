@@ -26,7 +26,7 @@ from typing import Protocol, cast
 from scratchbird_check import codec, manifest, resources
 from scratchbird_check.context import Context, silent
 from scratchbird_check.engines.process import limit_address_space
-from scratchbird_check.errors import CheckError
+from scratchbird_check.errors import CheckError, MissingToolError
 from scratchbird_check.files import write_atomically
 from scratchbird_check.manifest import Check
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -75,6 +75,8 @@ def perform(check: Check, context: Context) -> Outcome:
         else:
             remedy = f"{package} is missing: pip install 'scratchbird-replication[check]'"
             outcome = Outcome(check.id, Verdict.NOT_RUN, remedy, remedy=remedy)
+    except MissingToolError as error:
+        outcome = Outcome(check.id, Verdict.NOT_RUN, str(error), remedy=str(error))
     except CheckError as error:
         outcome = _unexpected(check, str(error))
     except Exception as error:

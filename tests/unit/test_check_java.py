@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from scratchbird_check.engines import java
+from scratchbird_check.engines import java, process
 from scratchbird_check.engines.java import Java
 
 
@@ -55,6 +56,20 @@ def test_a_program_that_is_no_java_is_left_out(tmp_path: Path) -> None:
     assert java.ask(program(tmp_path / "fails", "17.0.1", status=1)) is None
     assert java.ask(program(tmp_path / "odd", "new")) is None
     assert java.ask(tmp_path / "none") is None
+
+
+def test_a_java_is_asked_without_the_limit_that_we_are_under(tmp_path: Path) -> None:
+    """A Java machine cannot be started under a limit on its address space."""
+    path = tmp_path / "java"
+    path.write_text('#!/bin/sh\n[ "$(ulimit -v)" = "$(ulimit -Hv)" ] && echo \'version "17"\'\n')
+    path.chmod(0o755)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    process.limit_address_space(64 * 1024)
+    try:
+        found = java.ask(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert found is not None
 
 
 JAVAS = (Java(Path("/jvm/21/java"), 21, ""), Java(Path("/usr/bin/java"), 11, ""))

@@ -63,6 +63,10 @@ def lacks_own(check, context):
 def no_tool(check, context):
     return Outcome(check.id, Verdict.NOT_RUN, "no core", remedy="build the core")
 
+def no_java(check, context):
+    from scratchbird_check.errors import MissingToolError
+    raise MissingToolError("there is no Java: install it")
+
 def scratch(check, context):
     (context.workdir / "x-scratch").mkdir()
     (context.workdir / "x-scratch" / "states").touch()
@@ -235,7 +239,11 @@ def test_a_time_out_is_unexpected_and_names_the_engines_log(stage: Stage) -> Non
 
 @pytest.mark.parametrize(
     ("target", "words"),
-    [("lacks", "pip install 'scratchbird-replication[check]'"), ("no_tool", "build the core")],
+    [
+        ("lacks", "pip install 'scratchbird-replication[check]'"),
+        ("no_tool", "build the core"),
+        ("no_java", "there is no Java: install it"),
+    ],
 )
 def test_a_missing_tool_is_not_run(stage: Stage, target: str, words: str) -> None:
     outcome = stage.one(target)

@@ -31,7 +31,7 @@ from scratchbird_check import places, resources
 from scratchbird_check.context import Context
 from scratchbird_check.engines import java, process, tlc_config
 from scratchbird_check.engines.tlc import unexpected
-from scratchbird_check.errors import ToolError
+from scratchbird_check.errors import MissingToolError
 from scratchbird_check.manifest import Check
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -174,7 +174,7 @@ class _Runner:
 
     def __init__(self, check: Check, context: Context, folder: Path, configuration: str) -> None:
         if problem := missing():
-            raise ToolError(problem)
+            raise MissingToolError(problem)
         self.check, self.context, self.folder = check, context, folder
         self.configuration = configuration
         self.inv = ""
@@ -198,6 +198,7 @@ class _Runner:
             [
                 str(machine.path),
                 f"-Xmx{options.get('heap_mb', self.check.memory_mb)}m",
+                *java.SHORT,  # The solver, which is no Java, does the long work.
                 *(["--sun-misc-unsafe-memory-access=allow"] if machine.version >= 23 else []),
                 # Its parser unpacks the standard modules into the temporary folder: runs must not share it.
                 f"-Djava.io.tmpdir={scratch / 'tmp'}",

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from scratchbird_check.engines.process import address_space
+
 PLACES = (
     "/usr/lib/jvm/*",
     "/usr/java/*",
@@ -32,6 +34,11 @@ PLACES = (
     "~/.jenv/versions/*",
     "~/.jdks/*",
 )
+
+SHORT = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""For runs of seconds: the optimizing compiler and several collectors cost more than they bring."""
+LONG = ("-XX:+UseParallelGC",)
+"""For runs of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +65,16 @@ def parse_version(text: str) -> int | None:
 def ask(program: Path) -> Java | None:
     """The version of this program, or ``None`` if it is no Java that works."""
     try:
-        answer = subprocess.run(
-            [str(program), "-version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=30,
-            check=False,
-        )
+        with address_space(None):
+            answer = subprocess.run(
+                [str(program), "-version"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=30,
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired):
         return None
     text = answer.stderr + answer.stdout

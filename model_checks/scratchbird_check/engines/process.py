@@ -70,7 +70,7 @@ def run(
     :raises FileNotFoundError: if there is no such program; :class:`PermissionError` if it cannot be run.
     """
     started = time.monotonic()
-    with log.open("wb") as sink, _address_space(memory_mb):
+    with log.open("wb") as sink, address_space(memory_mb):
         child = subprocess.Popen(
             list(argv),
             cwd=cwd,
@@ -137,8 +137,10 @@ def _copy(
 
 
 @contextlib.contextmanager
-def _address_space(memory_mb: int | None) -> Iterator[None]:
-    """Children inherit the soft limit that holds while they are started; ours is then put back.
+def address_space(memory_mb: int | None) -> Iterator[None]:
+    """Children inherit the soft limit that holds while they are started; ours is put back afterwards.
+
+    ``None`` lifts the limit that we are under ourselves: a Java machine cannot even say its version under it.
 
     A function that runs in the child before the program would do the same, but is not safe beside threads.
     """

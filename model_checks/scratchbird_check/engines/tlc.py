@@ -29,7 +29,7 @@ from scratchbird_check import places, resources
 from scratchbird_check.context import Context
 from scratchbird_check.engines import java, process, tlc_config
 from scratchbird_check.engines.tlc_output import End, Report, progress, read
-from scratchbird_check.errors import ToolError
+from scratchbird_check.errors import MissingToolError
 from scratchbird_check.manifest import Check
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -88,6 +88,7 @@ def run(check: Check, context: Context) -> Outcome:
         heap_mb=check.options.get("heap_mb", check.memory_mb),
         workers=workers(check),
         arguments=_arguments(check, context),
+        short=check.expect is Verdict.REFUTED,
     )
     return judge(check, ended, report, text)
 
@@ -109,15 +110,17 @@ def execute(
     workers: int = 1,
     arguments: Sequence[str] = (),
     name: str = "tlc",
+    short: bool = False,
 ) -> tuple[process.Ended, Report]:
     """Run TLC in a folder of models; also for the ties, which want its state graph.
 
     :param arguments: further ones, such as ``-deadlock`` or ``-dump``.
     :param name: of the log, without ``.log``; another one for each run of the same check.
-    :raises ToolError: if TLC or Java is missing.
+    :param short: whether the run is one of seconds.
+    :raises MissingToolError: if TLC or Java is missing.
     """
     if problem := missing():
-        raise ToolError(problem)
+        raise MissingToolError(problem)
     jar = find_jar()
     assert jar is not None
     machine = java.find(java_needed(jar))
@@ -128,7 +131,7 @@ def execute(
         [
             str(machine.path),
             f"-Xmx{heap_mb}m",
-            "-XX:+UseParallelGC",
+            *(java.SHORT if short else java.LONG),
             # Its parser unpacks the standard modules into the temporary folder: runs must not share it.
             f"-Djava.io.tmpdir={scratch / 'tmp'}",
             "-cp",
@@ -216,6 +219,7 @@ def _reach(check: Check, context: Context, folder: Path, text: str) -> Outcome:
             workers=workers(check),
             arguments=_arguments(check, context),
             name=f"tlc-{name}",
+            short=True,
         )
         seconds += ended.seconds
         if why := ended.why():

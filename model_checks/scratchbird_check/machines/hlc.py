@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RULE_MARKER, run_state_machine_as_test
 
 from scratchbird_check.conformance.drivers import (
     MissingImplementationError,
@@ -77,7 +77,35 @@ REQUIRED = frozenset(
         "tick: refused:suspended",
     }
 )
-"""What the runs together must have reached. A machine that has lost a rule misses some of it."""
+"""What the runs together must have reached."""
+RULES = frozenset(
+    {
+        "anything",
+        "burst",
+        "confirm_by_operator",
+        "confirm_by_peers",
+        "crash",
+        "crash_loop",
+        "deliver",
+        "deliver_some",
+        "drift",
+        "fill",
+        "hear_stranger",
+        "jump",
+        "lose",
+        "pass_time",
+        "persisted",
+        "reserve",
+        "restart",
+        "retire",
+        "send",
+        "step_wall",
+        "stop",
+        "tick",
+        "wild_wall",
+    }
+)
+"""The rules that the machine must have: what it reaches without one of them may look the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +126,11 @@ class Exploration:
     def missed(self) -> list[str]:
         """What was required and not reached."""
         return sorted(REQUIRED - self.reached.keys())
+
+
+def lost_rules(machine: type[ClockMachine]) -> list[str]:
+    """The rules that a machine must have and has not."""
+    return sorted(name for name in RULES if not hasattr(getattr(machine, name, None), RULE_MARKER))
 
 
 def explore(
@@ -132,6 +165,8 @@ def run(check: Check, context: Context) -> Outcome:
         ProductionDriver()
     except MissingImplementationError as error:
         return Outcome(check.id, Verdict.NOT_RUN, "nothing to compare with", remedy=str(error))
+    if lost := lost_rules(ClockMachine):
+        return Outcome(check.id, Verdict.UNEXPECTED, f"the machine has lost its rules {', '.join(lost)}")
     examples, steps = _sizes(check, context)
     found = explore(Setup(ProductionDriver), examples, steps, context.seed)
     outcome = partial(Outcome, check.id, properties=check.properties, figures=_figures(found))

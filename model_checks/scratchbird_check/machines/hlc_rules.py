@@ -119,16 +119,12 @@ class ClockMachine(RuleBasedStateMachine):
         for _ in range(count):
             self._decided(node, lambda: self.world.take(node, self.world.at(node, "tick")))
 
-    @rule(number=nodes)
-    def send(self, number: int) -> None:
+    @rule(number=nodes, kinds=st.lists(st.sampled_from(["tick", "stamp"]), min_size=1, max_size=4))
+    def send(self, number: int, kinds: list[str]) -> None:
+        """Messages that carry the clock, or the id which was just issued."""
         node = self._awake(number)
-        self.world.send(node, self.world.at(node, "stamp"))
-
-    @rule(number=nodes)
-    def send_id(self, number: int) -> None:
-        """A message that carries the id which was just issued."""
-        node = self._awake(number)
-        self._decided(node, lambda: self.world.send(node, self.world.at(node, "tick")))
+        for kind in kinds:
+            self._decided(node, partial(self._send, node, kind))
 
     @precondition(lambda self: self.world.messages)
     @rule(number=nodes, index=st.integers(0, 30), decided=st.booleans())
@@ -145,8 +141,9 @@ class ClockMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.messages)
     @rule(number=nodes, count=st.integers(1, 4), reverse=st.booleans())
     def deliver_some(self, number: int, count: int, reverse: bool) -> None:
-        """The latest messages arrive, in the order in which they were sent or in the other one."""
-        latest = self.world.messages[-count:]
+        """The latest messages of one node arrive, in the order in which they were sent or the other one."""
+        sender = self.world.messages[-1].sender
+        latest = [message for message in self.world.messages if message.sender == sender][-count:]
         for message in latest[::-1] if reverse else latest:
             node = self._receiver(number, message)
             self._decided(node, partial(self.world.deliver, node, message))
@@ -248,31 +245,38 @@ class ClockMachine(RuleBasedStateMachine):
     @rule(
         number=nodes,
         past=st.integers(0, 2),
-        seen_by=st.sampled_from(["tick", "stamp", "reserve", "observe", "nothing"]),
+        seen_by=st.sampled_from(["tick", "stamp", "reserve", "observe", "observe far", "nothing"]),
+        peers=st.booleans(),
     )
-    def jump(self, number: int, past: int, seen_by: str) -> None:
-        """A wall clock jumps forward, past what is remembered by as much as may be, or by more."""
+    def jump(self, number: int, past: int, seen_by: str, peers: bool) -> None:
+        """A wall clock jumps forward, past what is remembered by as much as may be, or by more.
+
+        It is noticed at once or later, and peers confirm it at once or not.
+        """
         node = self._awake(number)
         remembered = self.world.monotonic(node) + node.state["anchor"]
         wall = remembered + self.world.config.max_drift_ms + past
         node.fixed, node.offset = None, wall - self.world.now
-        if seen_by == "observe":
-            self._hear(node, (min(remembered + self.world.config.max_drift_ms, MAX_MS), 0))
+        if seen_by.startswith("observe"):
+            far = self.world.config.max_drift_ms if seen_by.endswith("far") else 0
+            self._hear(node, (min(max(remembered + far, 0), MAX_MS), 0))
         elif seen_by != "nothing":
             self.world.take(node, self.world.at(node, seen_by))
+        if peers:
+            self.confirm_by_peers(number, 0, self.world.config.confirm_quorum, 0)
 
     @rule(number=nodes)
     def confirm_by_operator(self, number: int) -> None:
         node = self._awake(number)
         self.world.take(node, self.world.at(node, "confirm", operator=True, peers=[]))
 
-    @rule(number=nodes, skews=st.lists(st.sampled_from([0, 1, -1, 2, -2]), min_size=1, max_size=4))
-    def confirm_by_peers(self, number: int, skews: list[int]) -> None:
-        """Peers report wall clocks: within the allowed skew, at its edge, or past it."""
-        node, skew = self._awake(number), self.world.config.max_skew_ms
+    @rule(number=nodes, skew=st.sampled_from([0, 1, -1]), agree=st.integers(0, 3), others=st.integers(0, 2))
+    def confirm_by_peers(self, number: int, skew: int, agree: int, others: int) -> None:
+        """Peers report wall clocks: within the allowed skew or at its edge, and some past it."""
+        node, most = self._awake(number), self.world.config.max_skew_ms
         wall = self.world.wall(node)
-        sizes = {0: 0, 1: skew, -1: -skew, 2: skew + 1, -2: -skew - 1}
-        peers = [[50_000 + i, min(max(wall + sizes[item], 0), MAX_MS)] for i, item in enumerate(skews)]
+        walls = [wall + skew * most] * agree + [wall + (skew or 1) * (most + 1)] * others
+        peers = [[50_000 + index, min(max(wall, 0), MAX_MS)] for index, wall in enumerate(walls)]
         self.world.take(node, self.world.at(node, "confirm", operator=False, peers=peers))
 
     @rule(
@@ -308,6 +312,9 @@ class ClockMachine(RuleBasedStateMachine):
         """The node, which is up, or the next one if the message is its own."""
         own = message.sender == self._node(number).state["node_id"]
         return self._awake((number + own) % NODES)
+
+    def _send(self, node: Node, kind: str) -> Answer:
+        return self.world.send(node, self.world.at(node, kind))
 
     def _hear(self, node: Node, clock: Clock) -> Answer:
         """A message from a node outside the run, all that happened before which is its clock."""

@@ -195,8 +195,8 @@ def evidence(item: PropertyResult) -> str:
                 break
         said.append(words)
     if refuted := Counter(engine_of(outcome) for outcome in item.refutations):
-        variants = _count(sum(refuted.values()), "variant", "variants")
-        said.append(f"{variants} refuted by {', '.join(refuted)}")
+        by = [engine if count == 1 else f"{engine} ×{count}" for engine, count in refuted.items()]
+        said.append(f"variants refuted by {', '.join(by)}")
     if item.promise.verdict is Verdict.REFUTED and held:
         said.insert(0, f"{item.promise.rule} instead:")
     text = ", ".join(said).replace(":,", ":")
