@@ -166,12 +166,12 @@ class RemoteDriftError(RemoteClockError):
 
 
 class RemoteEarlyError(RemoteClockError):
-    """A peer's timestamp is more than ``max_ahead_ms`` past our clock: keep the message, and merge it later."""
+    """A peer's timestamp is more than ``max_ahead_ms`` past our clock: keep the message for later."""
 
     def __str__(self) -> str:
         return (
-            f"node {self.sender} sent the timestamp {self.remote.ms}:{self.remote.counter}, ahead of our wall "
-            f"clock ({self.wall} ms): keep its message, and deliver it again in {self.retry_after_ms} ms"
+            f"node {self.sender} sent the timestamp {self.remote.ms}:{self.remote.counter}, ahead of our "
+            f"wall clock ({self.wall} ms): keep its message, and deliver it again in {self.retry_after_ms} ms"
         )
 
 

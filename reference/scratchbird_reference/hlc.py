@@ -216,7 +216,7 @@ class Reason(Enum):
     DRIFT = "drift"
     """The remote timestamp is more than ``max_drift_ms`` past our clock: the sender's clock is wrong."""
     EARLY = "early"
-    """The remote timestamp is more than ``max_ahead_ms`` past our clock: keep the message, deliver it later."""
+    """The remote timestamp is more than ``max_ahead_ms`` past our clock: keep the message for later."""
     SUSPENDED = "suspended"
     """Our own wall clock jumped forward; peers or an operator must confirm it."""
     UNCONFIRMED = "unconfirmed"
