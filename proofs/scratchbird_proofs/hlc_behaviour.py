@@ -91,7 +91,7 @@ def _theorems(rules: Rules) -> tuple[Theorem, ...]:
         awake = {"it is awake": z3.And(z3.Not(before.suspended), z3.Not(before.stopping))}
         observe, stamp = take("observe", rules, before), take("stamp", rules, before)
         remembered = before.anchor + observe.event.monotonic
-        near = ms_of(observe.event.remote) <= remembered + rules.settings.max_drift
+        near = ms_of(observe.event.remote) <= remembered + rules.settings.max_ahead
         behind = observe.event.wall < remembered
         heard = {
             **sound,

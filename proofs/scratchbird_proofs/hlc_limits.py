@@ -39,7 +39,7 @@ def _ghosts() -> Ghosts:
 def _wait(rules: Rules) -> tuple[Theorem, ...]:
     before, configured = any_node("before"), rules.settings
     highest = z3.Int("highest_believed")
-    reach = configured.max_drift + configured.reserve
+    reach = configured.max_ahead + configured.reserve
     sound = {"the configuration is sound": configured.sound(), "times are at least 0": highest >= 0}
     held = {
         "the clock is within its bound": covered(before, _ghosts()),
@@ -67,28 +67,52 @@ def _wait(rules: Rules) -> tuple[Theorem, ...]:
         reaches = {"it asks for a bound": asks} if kind in ("tick", "observe", "reserve", "stop") else {}
         return Obligation(kind, {**sound, **held, **taken}, conclusion, reaches)
 
-    def first_tick() -> Sequence[Obligation]:
+    def begins(kind: str) -> tuple[Step, dict[str, Formula]]:
         start = take("start", rules, before, "_start")
-        tick = take("tick", rules, start.after, "_tick")
-        run = {
+        first = take(kind, rules, start.after, "_first")
+        return first, {
+            **sound,
+            **held,
             "the node starts after a crash": start.taken,
-            "its wall clock has come this far": tick.event.wall >= highest + reach - configured.max_ahead,
-            "a tick comes": z3.And(tick.taken, z3.Not(tick.after.suspended)),
-            "the 48-bit range is not used up": z3.And(highest + reach < MAX_MS, tick.event.wall < MAX_MS),
+            f"a {kind} comes": z3.And(first.taken, z3.Not(first.after.suspended)),
+            "the 48-bit range is not used up": z3.And(highest + reach < MAX_MS, first.event.wall < MAX_MS),
+        }
+
+    def first_tick() -> Sequence[Obligation]:
+        tick, run = begins("tick")
+        soonest = highest + configured.reserve
+        farthest = before.bound == pack(highest + reach)
+        in_time = {"its wall clock has come this far": tick.event.wall >= soonest}
+        too_soon = {
+            "its wall clock is 1 ms short of that": tick.event.wall == soonest - 1,
+            "its bound is as far as it may be": farthest,
         }
         reaches = {
-            "the wall clock only just came this far": tick.event.wall
-            == highest + reach - configured.max_ahead,
-            "and the bound is as far as it may be": before.bound == pack(highest + reach),
+            "the wall clock only just came this far": tick.event.wall == soonest,
+            "and the bound is as far as it may be": z3.And(tick.event.wall == soonest, farthest),
         }
         allowed = z3.Or(tick.ends_as("issued"), tick.ends_as("deferred"))
-        return (Obligation("start and tick", {**sound, **held, **run}, allowed, reaches),)
+        return (
+            Obligation("start and tick", {**run, **in_time}, allowed, reaches),
+            Obligation("one millisecond earlier", {**run, **too_soon}, tick.ends_as("ahead")),
+        )
+
+    def first_message() -> Sequence[Obligation]:
+        stamp, run = begins("stamp")
+        soonest = highest + configured.reserve
+        in_time = {"the node believes in this time": believed(stamp) >= soonest}
+        reaches = {
+            "only just, and the bound is as far as it may be": z3.And(
+                believed(stamp) == soonest, before.bound == pack(highest + reach)
+            )
+        }
+        return (Obligation("start and stamp", {**run, **in_time}, stamp.ends_as("stamped"), reaches),)
 
     return (
         Theorem(
             "hlc.bound_stays_within_reach",
-            "However often a node crashes, starts and reserves, its bound stays within max_drift + "
-            "reserve of the highest clock that it believed when it asked for one.",
+            "However often a node crashes, starts and reserves, its bound stays within max_ahead + "
+            "reserve of the highest time that it believed in when it asked for one.",
             ("HLC-5",),
             ("HLC.R13", "HLC.R14"),
             stays,
@@ -96,11 +120,20 @@ def _wait(rules: Rules) -> tuple[Theorem, ...]:
         ),
         Theorem(
             "hlc.first_tick_waits_no_longer",
-            "After a crash a tick is no longer refused once the wall clock is at most max_ahead short of "
-            "max_drift + reserve past the highest clock believed before.",
+            "After a crash a tick is no longer refused once the wall clock is reserve past the highest "
+            "time believed in before; 1 ms earlier it can be.",
             ("HLC-5",),
             ("HLC.R14",),
             first_tick,
+            ("hlc.bound_stays_within_reach", "hlc.invariant_is_kept"),
+        ),
+        Theorem(
+            "hlc.first_message_waits_no_longer",
+            "After a crash a message is no longer held back once the node believes in a time that is "
+            "reserve past the highest that it believed in before.",
+            ("HLC-5",),
+            ("HLC.R7", "HLC.R14"),
+            first_message,
             ("hlc.bound_stays_within_reach", "hlc.invariant_is_kept"),
         ),
     )

@@ -46,6 +46,7 @@ OUTCOMES = (
     "deferred",
     "ahead",
     "drift",
+    "early",
     "suspended",
     "unconfirmed",
     "stopping",
@@ -240,6 +241,10 @@ class Rules:
     def too_far_remote(self, remote: Term, believed: Term) -> Formula:
         """HLC.R6"""
         return ms_of(remote) > believed + self.settings.max_drift
+
+    def too_early(self, remote: Term, believed: Term) -> Formula:
+        """HLC.R6"""
+        return ms_of(remote) > believed + self.settings.max_ahead
 
     def too_far_to_carry(self, last: Term, believed: Term) -> Formula:
         """HLC.R7"""

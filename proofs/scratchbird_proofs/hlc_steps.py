@@ -135,7 +135,10 @@ def _observe(rules: Rules, node: Node, event: Event) -> Iterable[Case]:
     told = {"wall": event.wall, "remote": event.remote, "node_id": event.sender}
     wait = ms_of(event.remote) - rules.settings.max_drift - believed
     yield Case("drift", too_far, node, _refused("drift", retry_after=wait, **told))
-    near = z3.Not(too_far)
+    too_early = z3.And(z3.Not(too_far), rules.too_early(event.remote, believed))
+    wait = ms_of(event.remote) - rules.settings.max_ahead - believed
+    yield Case("early", too_early, node, _refused("early", retry_after=wait, **told))
+    near = z3.Not(z3.Or(too_far, too_early))
     covered = rules.covers_merge(node.bound, event.remote)
     merged = rules.merge(node.last, event.remote)
     yield Case(

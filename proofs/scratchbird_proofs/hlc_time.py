@@ -69,7 +69,7 @@ def _bounds(rules: Rules) -> tuple[Theorem, ...]:
 
     def merged() -> Sequence[Obligation]:
         step, assumed = ends("observe", "merged")
-        ms, edge = ms_of(step.event.remote), believed(step) + configured.max_drift
+        ms, edge = ms_of(step.event.remote), believed(step) + configured.max_ahead
         reaches = {"at the edge": ms == edge, "while suspended": step.after.suspended}
         return (Obligation("observe", assumed, ms <= edge, reaches),)
 
@@ -88,7 +88,7 @@ def _bounds(rules: Rules) -> tuple[Theorem, ...]:
         ),
         Theorem(
             "hlc.merged_within_remote_bound",
-            "What is merged lies at most max_drift past the clock that the node believes at that step.",
+            "What is merged lies at most max_ahead past the time that the node believes in at that step.",
             ("HLC-4",),
             ("HLC.R6",),
             merged,

@@ -53,6 +53,18 @@ class NoRemoteBound(Rules):
     def too_far_remote(self, remote: Term, believed: Term) -> Formula:
         return z3.BoolVal(False)
 
+    def too_early(self, remote: Term, believed: Term) -> Formula:
+        return z3.BoolVal(False)
+
+
+class MergesAtOnce(Rules):
+    """Whatever the remote bound allows is merged at once: a fast peer silences all that hear it."""
+
+    __slots__ = ()
+
+    def too_early(self, remote: Term, believed: Term) -> Formula:
+        return z3.BoolVal(False)
+
 
 class OneBound(Rules):
     """A node may issue, and its messages may carry, as far ahead as it may merge."""
@@ -61,6 +73,9 @@ class OneBound(Rules):
 
     def too_far_ahead(self, timestamp: Term, wall: Term) -> Formula:
         return ms_of(timestamp) > wall + self.settings.max_drift
+
+    def too_early(self, remote: Term, believed: Term) -> Formula:
+        return ms_of(remote) > believed + self.settings.max_drift
 
     def too_far_to_carry(self, last: Term, believed: Term) -> Formula:
         return ms_of(last) > believed + self.settings.max_drift
@@ -129,6 +144,7 @@ VARIANTS: dict[str, type[Rules]] = {
     "merge_ignores_counter": MergeIgnoresCounter,
     "merge_resets_counter": MergeResetsCounter,
     "no_remote_bound": NoRemoteBound,
+    "merges_at_once": MergesAtOnce,
     "one_bound": OneBound,
     "no_upper_bound": NoUpperBound,
     "bound_not_merged": BoundNotMerged,

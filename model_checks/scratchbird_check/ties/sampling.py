@@ -144,7 +144,8 @@ def _offset(random: Random, config: Config) -> int:
 def _remote(random: Random, config: Config, state: State, volatile: Volatile | None, wall: int) -> Timestamp:
     last = volatile.last if volatile is not None else state.durable.bound
     bound = state.durable.bound
-    edge = Timestamp(_clip(wall + config.max_drift_ms + random.choice(_NEAR)), 0)
+    past = random.choice((config.max_drift_ms, config.max_ahead_ms)) + random.choice(_NEAR)
+    edge = Timestamp(_clip(wall + past), 0)
     base = random.choice((last, last, bound, bound, edge, Timestamp(wall, 0)))
     ms = _clip(base.ms + random.choice((0, 0, 0, 0, 1, -1, config.max_drift_ms)))
     counter = random.choice((base.counter, min(base.counter + 1, MAX_COUNTER), random.choice(_COUNTERS)))

@@ -34,7 +34,7 @@ Budget(shifts, crashes, ticks, sends, early, confirms) ==
 
 FullLimits == Budget(1, 1, 2, 2, 0, 0)
 QuickLimits == Budget(1, 1, 2, 1, 1, 1)
-TiePairLimits == Budget(1, 1, 1, 1, 1, 1)
+TiePairLimits == Budget(1, 1, 1, 1, 0, 0)
 TieOneLimits == Budget(1, 1, 3, 0, 1, 1)
 SimulateLimits == Budget(4, 3, 12, 6, 4, 2)
 \* What each wrong rule needs in order to go wrong.
