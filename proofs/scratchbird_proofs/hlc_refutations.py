@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import z3
 
-from scratchbird_proofs import hlc, hlc_behaviour, hlc_limits, hlc_time
-from scratchbird_proofs.hlc_rules import NONE, Rules, counter_of, ms_of, pack, settings
+from scratchbird_proofs import hlc, hlc_behaviour, hlc_limits, hlc_time, hlc_waits
+from scratchbird_proofs.hlc_rules import NONE, Rules, counter_of, later, ms_of, pack, settings
 from scratchbird_proofs.hlc_runs import BASE, HOUR, SETTINGS, FoundRun, Planned, Run, Scenario, search
 from scratchbird_proofs.hlc_variants import VARIANTS
 from scratchbird_proofs.refutation import Refutation
@@ -71,9 +71,16 @@ def _last_merges_the_future(run: Run) -> Formula:
     return z3.And(last.ends_as("merged"), ms_of(last.event.remote) > edge)
 
 
+def _last_is_silenced(run: Run) -> Formula:
+    """The last step puts a clock where its own ticks are refused and its own messages wait."""
+    last = run[-1]
+    believed = later(last.event.wall, last.event.monotonic + last.before.anchor)
+    return z3.And(last.ends_as("merged"), ms_of(last.event.remote) > believed + SETTINGS.max_ahead)
+
+
 def _bound_runs_away(run: Run) -> Formula:
     last = run[-1]
-    reach = BASE + last.now + SETTINGS.max_skew + SETTINGS.max_drift + SETTINGS.reserve
+    reach = BASE + last.now + SETTINGS.max_skew + SETTINGS.max_ahead + SETTINGS.reserve
     return z3.And(last.effects.asked != NONE, last.effects.asked > pack(reach))
 
 
@@ -95,6 +102,8 @@ def _wall(number: int, ms: int) -> Callable[[Run], Sequence[Formula]]:
     return wishes
 
 
+FAST = 400
+"""Milliseconds by which a wall clock is wrong, and yet within the remote bound."""
 _BOTH = (*ready(1), *ready(2))
 _TICKS = at(1, "tick", "tick", "tick")
 
@@ -120,6 +129,16 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _last_merges_the_future,
         _wall(0, HOUR),
+    ),
+    "merges_at_once": Scenario(
+        (
+            *ready(1),
+            *ready(2, healthy=False),
+            *at(2, "tick", "stamp", healthy=False),
+            *at(1, "observe"),
+        ),
+        _last_is_silenced,
+        _wall(3, FAST),
     ),
     "one_bound": Scenario(
         (
@@ -177,6 +196,7 @@ def _with_variant(name: str, theorem: str) -> Theorem:
         *hlc.theorems(rules),
         *hlc_behaviour.theorems(rules),
         *hlc_time.theorems(rules),
+        *hlc_waits.theorems(rules),
         *hlc_limits.theorems(rules),
     )
     return {item.id: item for item in known}[theorem]
@@ -232,6 +252,13 @@ def refutations() -> tuple[Refutation, ...]:
             ("HLC-4",),
             "hlc.merged_within_remote_bound",
             "Without a bound on what is merged one node's wrong clock is everybody's.",
+        ),
+        _refute(
+            "merges_at_once",
+            "HLC-4 remote",
+            ("HLC-4",),
+            "hlc.fast_peers_silence_nobody",
+            "A node that merges at once whatever it does not refuse is silenced by one fast peer.",
         ),
         _refute(
             "one_bound",

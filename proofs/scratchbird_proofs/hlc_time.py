@@ -21,7 +21,6 @@ from scratchbird_proofs.hlc_rules import (
     any_node,
     later,
     ms_of,
-    outcome,
     settings,
 )
 from scratchbird_proofs.hlc_world import GREATEST, STEPS, Step, take
@@ -198,50 +197,80 @@ def _health(rules: Rules) -> tuple[Theorem, ...]:
 # --- who is refused by whom -------------------------------------------------------------------------------
 
 
-def _refusals(rules: Rules) -> tuple[Theorem, ...]:
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A message from one node to another, stamped at one time and arriving then or later."""
+
+    stamp: Step
+    observe: Step
+    there: Health
+    here: Health
+    passes: dict[str, Formula]
+    """That it was stamped and arrives."""
+    sends_healthily: dict[str, Formula]
+    hears_healthily: dict[str, Formula]
+    remembers: dict[str, Formula]
+    """That the receiver's wall clock was healthy when it was last trusted, wherever it stands now."""
+
+
+def passage(rules: Rules) -> Passage:
+    """Any message between any two nodes."""
     sender, receiver = any_node("sender"), any_node("receiver")
-    configured = rules.settings
     there, here = health("there"), health("here")
     stamp = take("stamp", rules, sender, "_stamp")
     observe = take("observe", rules, receiver, "_observe")
-    passes = {
-        "the configuration is sound": configured.sound(),
-        "their clocks are in range": z3.And(in_range(sender), in_range(receiver)),
-        "a message is stamped": z3.And(stamp.taken, stamp.ends_as("stamped")),
-        "it arrives then or later": z3.And(
-            observe.taken, observe.event.remote == stamp.effects.timestamp, here.now >= there.now
-        ),
-    }
-    sends_healthily = {
-        "the sender's clocks are healthy": z3.And(
-            there.wall(stamp, rules), there.monotonic(stamp), there.anchor(sender, rules)
-        )
-    }
-    refused = observe.effects.outcome == outcome("drift")
     anchored = z3.And(here.monotonic(observe), here.anchor(receiver, rules))
-
-    def healthy_pair() -> Sequence[Obligation]:
-        healthy = {
+    return Passage(
+        stamp,
+        observe,
+        there,
+        here,
+        passes={
+            "the configuration is sound": rules.settings.sound(),
+            "their clocks are in range": z3.And(in_range(sender), in_range(receiver)),
+            "a message is stamped": z3.And(stamp.taken, stamp.ends_as("stamped")),
+            "it arrives then or later": z3.And(
+                observe.taken, observe.event.remote == stamp.effects.timestamp, here.now >= there.now
+            ),
+        },
+        sends_healthily={
+            "the sender's clocks are healthy": z3.And(
+                there.wall(stamp, rules), there.monotonic(stamp), there.anchor(sender, rules)
+            )
+        },
+        hears_healthily={
             "the receiver's clocks are healthy": z3.And(
-                here.wall(observe, rules), anchored, here.lost <= configured.max_ahead
+                here.wall(observe, rules), anchored, here.lost <= rules.settings.max_ahead
             ),
             "it was not suspended": z3.Not(receiver.suspended),
-        }
+        },
+        remembers={"the receiver's anchor is healthy": z3.And(anchored, here.lost == 0)},
+    )
+
+
+def _refusals(rules: Rules) -> tuple[Theorem, ...]:
+    configured, sent = rules.settings, passage(rules)
+    stamp, observe, there, here = sent.stamp, sent.observe, sent.there, sent.here
+    sender, receiver = stamp.before, observe.before
+    refused = observe.ends_as("drift")
+
+    def healthy_pair() -> Sequence[Obligation]:
+        healthy = {**sent.passes, **sent.sends_healthily, **sent.hears_healthily}
         reaches = {
             "the receiver is behind by max_skew": stamp.event.wall
             == observe.event.wall + configured.max_skew,
             "the clock came from elsewhere": sender.last > sender.bound,
         }
         either = z3.And(z3.Not(refused), z3.Not(observe.ends_as("suspended")))
-        return (Obligation("observe", {**passes, **sends_healthily, **healthy}, either, reaches),)
+        return (Obligation("observe", healthy, either, reaches),)
 
     def wrong_wall() -> Sequence[Obligation]:
-        remembers = {"the receiver's anchor is healthy": z3.And(anchored, here.lost == 0)}
+        remembers = {**sent.passes, **sent.sends_healthily, **sent.remembers}
         reaches = {
             "its wall clock is set back": observe.event.wall + 2 * configured.max_drift < here.now,
             "its wall clock jumped": observe.after.suspended,
         }
-        return (Obligation("observe", {**passes, **sends_healthily, **remembers}, z3.Not(refused), reaches),)
+        return (Obligation("observe", remembers, z3.Not(refused), reaches),)
 
     def tight() -> Sequence[Obligation]:
         loose = z3.And(configured.max_ahead + configured.max_skew == configured.max_drift + 1)
@@ -266,49 +295,14 @@ def _refusals(rules: Rules) -> tuple[Theorem, ...]:
             "its anchor too": z3.And(receiver.anchor == here.base, here.lost == 0, here.monotonic(observe)),
             "no stop has begun": z3.Not(receiver.stopping),
         }
-        assumed = {name: item for name, item in passes.items() if name != "the configuration is sound"}
-        return (Obligation("observe", {**assumed, **sends_healthily, **run}, refused),)
-
-    def held() -> Sequence[Obligation]:
-        longest = configured.max_skew + configured.max_drift - configured.max_ahead
-        merges = {
-            "the configuration is sound": configured.sound(),
-            "its clock is in range": in_range(receiver),
-            "it is no further ahead than earlier merges took it": ms_of(receiver.last)
-            <= here.now + configured.max_skew + configured.max_drift,
-            "a healthy node merges what it hears": z3.And(
-                observe.taken, observe.ends_as("merged"), here.wall(observe, rules), anchored
-            ),
-            "it is awake": z3.Not(observe.after.suspended),
-        }
-        return tuple(
-            item
-            for kind, extra in (("stamp", 0), ("tick", 1))
-            for item in held_up(kind, merges, longest + extra)
-        )
-
-    def held_up(kind: str, merges: dict[str, Formula], longest: Term) -> Sequence[Obligation]:
-        again = take(kind, rules, observe.after, "_again")
-        later_on = Health(z3.Int("now_again"), here.base, z3.Int("lost_again"))
-        healthy = z3.And(later_on.wall(again, rules), later_on.monotonic(again))
-        assumed = {
-            **merges,
-            "it then goes on": z3.And(again.taken, later_on.now >= here.now),
-            "its clocks are still healthy": z3.And(healthy, later_on.lost <= configured.max_ahead),
-        }
-        wait = z3.Implies(again.ends_as("ahead"), again.effects.retry_after <= longest)
-        longest_wait = z3.And(again.ends_as("ahead"), again.effects.retry_after == longest)
-        patient = {"after the longest wait": later_on.now >= here.now + longest}
-        return (
-            Obligation(f"{kind}, what it is told", assumed, wait, {"the longest wait": longest_wait}),
-            Obligation(f"{kind}, after that time", {**assumed, **patient}, z3.Not(again.ends_as("ahead"))),
-        )
+        assumed = {name: item for name, item in sent.passes.items() if name != "the configuration is sound"}
+        return (Obligation("observe", {**assumed, **sent.sends_healthily, **run}, refused),)
 
     return (
         Theorem(
             "hlc.healthy_nodes_accept_each_other",
-            "A message that a healthy node stamps is never refused by a healthy node, in a burst, "
-            "relayed, doubled or late, whatever sick nodes there are.",
+            "A message that a healthy node stamps is never refused by a healthy node for its clock, in a "
+            "burst, relayed, doubled or late, whatever sick nodes there are.",
             ("HLC-4",),
             ("HLC.R6", "HLC.R7", "HLC.R8"),
             healthy_pair,
@@ -329,14 +323,5 @@ def _refusals(rules: Rules) -> tuple[Theorem, ...]:
             ("HLC-4",),
             ("HLC.R8",),
             tight,
-        ),
-        Theorem(
-            "hlc.sick_clock_holds_up_for_so_long",
-            "A healthy node that merges a sick node's clock, or that of one that did, holds its messages "
-            "back for at most max_skew + max_drift - max_ahead milliseconds of true time after the last "
-            "such merge, and its ids for at most one more.",
-            ("HLC-4",),
-            ("HLC.R4", "HLC.R6", "HLC.R7"),
-            held,
         ),
     )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from scratchbird_proofs import hlc, hlc_behaviour, hlc_limits, hlc_refutations, hlc_time, uuid8
+from scratchbird_proofs import (
+    hlc,
+    hlc_behaviour,
+    hlc_limits,
+    hlc_refutations,
+    hlc_time,
+    hlc_waits,
+    uuid8,
+)
 from scratchbird_proofs.refutation import Refutation
 from scratchbird_proofs.theorem import Theorem, lemmas_in_order
 
@@ -13,7 +21,7 @@ def theorems() -> tuple[Theorem, ...]:
     """All theorems, each after its lemmas."""
     known = {
         item.id: item
-        for module in (hlc, hlc_behaviour, hlc_time, hlc_limits, uuid8)
+        for module in (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits, uuid8)
         for item in module.theorems()
     }
     return tuple(known[name] for name in lemmas_in_order(tuple(known.values())))

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import pytest
 import z3
 
-from scratchbird_proofs import hlc, hlc_behaviour, hlc_limits, hlc_time
+from scratchbird_proofs import hlc, hlc_behaviour, hlc_limits, hlc_time, hlc_waits
 from scratchbird_proofs.hlc_rules import COUNTERS, Rules, counter_of, ms_of, pack, settings
 from scratchbird_proofs.hlc_variants import VARIANTS
 from scratchbird_proofs.registry import theorems
 from scratchbird_proofs.theorem import Judgement, Obligation, Term, Theorem, judge, prove
 
-MODULES = (hlc, hlc_behaviour, hlc_time, hlc_limits)
+MODULES = (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits)
 ALL = {item.id: item for item in theorems()}
 
 
@@ -41,6 +41,14 @@ def test_it_is_proved(name: str) -> None:
         ("merge_ignores_counter", "hlc.invariant_is_kept", "observe"),
         ("merge_resets_counter", "hlc.clock_never_goes_back", "observe"),
         ("no_remote_bound", "hlc.merged_within_remote_bound", "observe"),
+        ("no_remote_bound", "hlc.bound_stays_within_reach", "observe"),
+        ("merges_at_once", "hlc.merged_within_remote_bound", "observe"),
+        ("merges_at_once", "hlc.bound_stays_within_reach", "observe"),
+        ("merges_at_once", "hlc.clock_is_near_what_was_believed", "observe"),
+        ("merges_at_once", "hlc.fast_peers_silence_nobody", "observe"),
+        ("merges_at_once", "hlc.fast_peers_silence_nobody", "tick, after a merge"),
+        ("carries_unchecked", "hlc.healthy_message_waits_for_max_skew", "at a healthy node"),
+        ("believes_wall", "hlc.healthy_message_waits_for_max_skew", "where the wall clock is wrong"),
         ("one_bound", "hlc.issued_within_own_bound", "tick"),
         ("one_bound", "hlc.ids_in_a_span_of_time", "tick"),
         ("no_upper_bound", "hlc.invariant_is_kept", "tick"),
@@ -130,6 +138,26 @@ def test_without_the_sound_configuration_healthy_nodes_are_refused() -> None:
 def test_without_a_healthy_sender_there_is_no_promise() -> None:
     (obligation,) = ALL["hlc.healthy_nodes_accept_each_other"].obligations()
     assert judge(without(obligation, "the sender's clocks are healthy")).judgement is Judgement.REFUTED
+
+
+@pytest.mark.parametrize("name", ["stamp", "stamp, after a merge", "tick", "tick, after a merge"])
+def test_without_a_healthy_wall_clock_a_node_waits_longer(name: str) -> None:
+    known = {item.name: item for item in ALL["hlc.fast_peers_silence_nobody"].obligations()}
+    weaker = without(known[name], "its wall clock is still healthy")
+    assert judge(weaker).judgement is Judgement.REFUTED
+
+
+def test_a_wall_clock_that_goes_back_makes_a_healthy_node_hold_its_messages_back() -> None:
+    """Hence "for at most max_skew", and not "never"."""
+    known = {item.name: item for item in ALL["hlc.fast_peers_silence_nobody"].obligations()}
+    obligation = known["stamp, after a merge"]
+    waits = Obligation("waits", {**obligation.assumptions, **obligation.reaches}, obligation.conclusion)
+    assert judge(waits).judgement is Judgement.PROVED
+
+
+def test_the_first_tick_after_a_crash_can_not_come_earlier() -> None:
+    obligation, _ = ALL["hlc.first_tick_waits_no_longer"].obligations()
+    assert judge(without(obligation, "its wall clock has come this far")).judgement is Judgement.REFUTED
 
 
 def test_every_kind_of_step_is_in_the_induction() -> None:

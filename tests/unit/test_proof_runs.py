@@ -9,14 +9,16 @@ import z3
 
 from scratchbird_check.counterexamples import solved
 from scratchbird_check.counterexamples.solved import NotPlayedError, played
-from scratchbird_check.variants.hlc import NoCarry
+from scratchbird_check.traces.hlc import event_from_json
+from scratchbird_check.variants.hlc import MergesAtOnce, NoCarry
 from scratchbird_proofs.hlc_refutations import SCENARIOS
 from scratchbird_proofs.hlc_rules import Rules
-from scratchbird_proofs.hlc_runs import SETTINGS, FoundRun, Moved, search
+from scratchbird_proofs.hlc_runs import CONFIG, SETTINGS, FoundRun, Moved, search
 from scratchbird_proofs.hlc_variants import VARIANTS
 from scratchbird_proofs.refutation import FoundPair, no_longer_proved
 from scratchbird_proofs.registry import find_refutation, find_theorems, refutations
 from scratchbird_proofs.theorem import prove
+from scratchbird_reference.hlc import Durable, Reason, Refused, Stamp, State, Tick
 
 NAMES = [item.id for item in refutations()]
 
@@ -63,6 +65,25 @@ def test_a_run_is_written_in_the_words_of_traces() -> None:
     assert found.moves[-1].receives == found.moves[-2].sends != ""
     assert "crash" in kinds
     assert found.moves[kinds.index("crash")].event == {"event": "crash"}
+
+
+def test_a_node_that_merges_at_once_is_silenced() -> None:
+    """What the last step of the run that was found leads to: no id, and no message."""
+    found = find_refutation("hlc.merges_at_once").find()
+    assert isinstance(found, FoundRun)
+    trace = played(find_refutation("hlc.merges_at_once"), found)
+    assert trace.verdict == (
+        "n1 merged 100400:0 from n2, 400 ms past the time it believes in where 250 are allowed: "
+        "a fast peer silences it (HLC-4)."
+    )
+    rules, state = MergesAtOnce(CONFIG), State(Durable(1))
+    for step in trace.steps:
+        if step.lane == "n1" and step.event is not None:
+            state, _ = rules.step(state, event_from_json(dict(step.event)))
+    wall, monotonic = (found.moves[-1].event[name] for name in ("wall", "monotonic"))
+    for event, wait in ((Tick(wall, monotonic), 150), (Stamp(wall, monotonic), 150)):
+        _, (refused,) = rules.step(state, event)
+        assert refused == Refused(Reason.AHEAD, wait, wall)
 
 
 def test_a_proof_that_holds_is_no_refutation() -> None:
