@@ -37,7 +37,7 @@ EXPECTED = {
     ),
     "eager_reserve": (
         ["n1: crashes", "n1: starts at 7:0, wall clock 3", "n1: asks for a durable bound of 8:0"],
-        "n1 reserves up to 8:0, 4 ms past any healthy clock (4) where 3 are allowed",
+        "n1 reserves up to 8:0, 4 ms past any healthy clock (4) where 2 are allowed",
     ),
     "no_remote_bound": (
         [
@@ -145,6 +145,23 @@ def test_an_id_too_far_ahead_is_told() -> None:
     unknown = {**after, "broken": frozenset({"HLC-99"})}
     trace = parts.tell(replace(found, states=(Taken(before), Taken(unknown, "Tick"))), CONSTANTS)
     assert trace.verdict == "After n1's step HLC-99 is broken."
+
+
+def test_a_clock_that_is_fast_and_no_more_is_told() -> None:
+    found, wide = behaviour("no_remote_bound"), {**CONSTANTS, "MaxDrift": 10}
+    merged = parts.tell(found, wide)
+    assert merged.verdict == (
+        "n2 merged 7:0 from n1, 4 ms past the time it believes in where 1 are allowed: "
+        "a fast peer silences it (HLC-4)."
+    )
+    before = found.states[-2].state
+    waits = {**before, "suspended": {**before["suspended"], "n2": True}}
+    states = (Taken(before), Taken(waits, "Observe", "n2"))
+    early = parts.tell(replace(found, states=states, promise="", problem=""), wide)
+    assert lines(early) == ["n2: lets n1's 7:0 wait for 3 ms"]
+    assert not early.steps[-1].wrong
+    refused = parts.tell(replace(found, states=states, promise="", problem=""), CONSTANTS)
+    assert lines(refused) == ["n2: refuses n1's 7:0: 4 ms past its clock"]
 
 
 def test_what_is_missing_is_named() -> None:

@@ -147,10 +147,17 @@ SCRIPTS: Mapping[str, Script] = {
         (tick(2),),
         config=replace(CONFIG, reserve_ms=100),
     ),
+    "merges_at_once": Script(
+        "HLC-4 remote",
+        "A fast node, within the remote bound, merged at once",
+        "n1 keeps the message until its clock may be merged, issues ids meanwhile, and is never silenced.",
+        (*ready(1), *ready(2, off=4), tick(2, off=4), send(2, "m", off=4), hear(1, "m")),
+        (tick(1), hear(1, "m", at=2), tick(1, at=2)),
+    ),
     "one_bound": Script(
         "HLC-4 healthy",
         "One bound for what a node issues and what it merges",
-        "The own bound is narrower by the skew of healthy clocks, so what a burst issues is never refused.",
+        "The own bound is narrower by the skew of healthy clocks: what a burst issues waits, and is merged.",
         (
             *ready(1, off=1),
             *ready(2),
@@ -160,6 +167,7 @@ SCRIPTS: Mapping[str, Script] = {
             send(1, "m", off=1),
             hear(2, "m"),
         ),
+        (hear(2, "m", at=1),),
         config=Config(
             max_drift_ms=2, max_ahead_ms=1, max_skew_ms=1, reserve_ms=4, confirm_quorum=1, counters_per_ms=1
         ),

@@ -95,6 +95,8 @@ def _refused(config: Config, event: Event, effect: Refused) -> Told:
         case Reason.DRIFT, Observe(remote=remote, sender=sender):
             past = (effect.retry_after_ms or 0) + config.max_drift_ms
             label = words.refuses_remote(remote, f"n{sender}", past)
+        case Reason.EARLY, Observe(remote=remote, sender=sender):
+            return Told(words.waits_for_time(remote, f"n{sender}", effect.retry_after_ms or 0))
         case Reason.AHEAD, Stamp():
             label = words.refuses_to_send((effect.retry_after_ms or 0) + allowed, allowed)
         case Reason.AHEAD, _:

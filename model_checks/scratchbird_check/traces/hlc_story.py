@@ -276,9 +276,13 @@ class _Teller:
             bound = self.time(self.after["promised"][node])
             return _Told(words.asks_for_bound(bound, f"{sender}'s {words.show(remote)}"), arrows=arrows)
         refused = "HLC-4 healthy" in self.after["broken"] - self.before["broken"]
-        if refused or (last == before and remote.ms > self.believed(node) + self.constants.max_drift):
+        past = remote.ms - self.believed(node) if last == before else 0
+        if refused or past > self.constants.max_drift:
             label = words.refuses_remote(remote, sender, self.gap(read, node))
             return _Told(label, "refused", "refused", arrows)
+        if past > self.constants.max_ahead and not self.moved("past"):
+            wait = past - self.constants.max_ahead
+            return _Told(words.waits_for_time(remote, sender, wait), arrows=arrows)
         return _Told(words.merges(remote, sender, last), words.show(last), "message", arrows)
 
     # --- judging ----------------------------------------------------------------------------------------
@@ -302,7 +306,8 @@ class _Teller:
         for read in self.candidates(node):
             remote, sender, believed = self.time(read["at"]), str(read["from"]), self.believed(node)
             if promise == "HLC-4 remote":
-                return words.merged_too_far(node, remote, sender, believed, constants.max_drift)
+                ahead, drift = constants.max_ahead, constants.max_drift
+                return words.merged_too_early(node, remote, sender, believed, ahead, drift)
             if promise == "HLC-4 healthy" and node in self.before.get("sick", ()):
                 return words.deaf_after_set_back(node, remote, sender, self.wall(self.before, node))
             if promise == "HLC-4 healthy":
@@ -317,5 +322,5 @@ class _Teller:
         reached = {node: max(self.after["bound"][node], self.after["promised"][node]) for node in healthy}
         node = max(healthy, key=lambda name: reached[name])
         highest = self.constants.base + self.after["now"] + self.constants.max_skew
-        allowed = self.constants.max_drift + self.constants.reserve
+        allowed = self.constants.max_ahead + self.constants.reserve
         return words.bound_too_far(node, self.time(reached[node]), highest, allowed)

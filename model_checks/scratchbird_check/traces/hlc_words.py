@@ -38,6 +38,10 @@ def refuses_remote(remote: Timestamp, sender: str, past_clock_ms: int) -> str:
     return f"refuses {sender}'s {show(remote)}: {milliseconds(past_clock_ms)} past its clock"
 
 
+def waits_for_time(remote: Timestamp, sender: str, wait_ms: int) -> str:
+    return f"lets {sender}'s {show(remote)} wait for {milliseconds(wait_ms)}"
+
+
 def refuses_ahead(what: str, ahead_ms: int, max_ahead_ms: int) -> str:
     return f"refuses {what}: it would be {milliseconds(ahead_ms)} past the wall clock, {max_ahead_ms} allowed"
 
@@ -112,6 +116,22 @@ def merged_too_far(node: str, remote: Timestamp, sender: str, believed: int, max
         f"{milliseconds(remote.ms - believed)} ahead, {max_drift_ms} are allowed, "
         "and everybody who hears from it is poisoned (HLC-4)."
     )
+
+
+def silenced(node: str, remote: Timestamp, sender: str, believed: int, max_ahead_ms: int) -> str:
+    return (
+        f"{node} merged {show(remote)} from {sender}, {milliseconds(remote.ms - believed)} past the time it "
+        f"believes in where {max_ahead_ms} are allowed: a fast peer silences it (HLC-4)."
+    )
+
+
+def merged_too_early(
+    node: str, remote: Timestamp, sender: str, believed: int, max_ahead_ms: int, max_drift_ms: int
+) -> str:
+    """What is wrong with such a merge: the sender is merely fast, or its clock means nothing at all."""
+    if remote.ms > believed + max_drift_ms:
+        return merged_too_far(node, remote, sender, believed, max_drift_ms)
+    return silenced(node, remote, sender, believed, max_ahead_ms)
 
 
 def refused_healthy(node: str, remote: Timestamp, sender: str, believed: int, max_drift_ms: int) -> str:

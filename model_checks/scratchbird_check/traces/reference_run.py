@@ -217,12 +217,12 @@ class Run:
 
     def _merged(self, node: int, event: Observe, before: State) -> list[Broken]:
         believed = self._believed(before, event)
-        if event.remote.ms <= believed + self.config.max_drift_ms:
+        ahead, drift = self.config.max_ahead_ms, self.config.max_drift_ms
+        if event.remote.ms <= believed + ahead:
             return []
-        sender, drift = lane(event.sender), self.config.max_drift_ms
-        return [
-            Broken("HLC-4 remote", words.merged_too_far(lane(node), event.remote, sender, believed, drift))
-        ]
+        sender = lane(event.sender)
+        sentence = words.merged_too_early(lane(node), event.remote, sender, believed, ahead, drift)
+        return [Broken("HLC-4 remote", sentence)]
 
     def _refused(self, node: int, event: Observe, before: State) -> list[Broken]:
         by = self.watched.get(event.sender)  # Of a sender that is not on stage nothing is known.
@@ -240,7 +240,7 @@ class Run:
 
     def _reserved(self, node: int, bound: Timestamp, monotonic: int) -> list[Broken]:
         config, highest = self.config, self.base + monotonic + self.config.max_skew_ms
-        allowed = config.max_drift_ms + config.reserve_ms
+        allowed = config.max_ahead_ms + config.reserve_ms
         if self.watched[node].sick or bound.ms <= highest + allowed:
             return []
         return [Broken("HLC-5 bound", words.bound_too_far(lane(node), bound, highest, allowed))]
