@@ -34,6 +34,8 @@ DEADLINE_S = 10.0
 """How long an implementation may take for one line, unless the caller says otherwise."""
 GRACE_S = 2.0
 """How long it may take to end after its standard input was closed."""
+BROKEN_GRACE_S = 0.5
+"""The same for one that broke the protocol, and may still tell why it ends."""
 _STDERR_TAIL = 2000
 _CHUNK = 1 << 16
 
@@ -172,7 +174,7 @@ class CommandDriver:
 
     def _broken(self, what: str) -> ImplementationError:
         """The error for a child that can not be talked to any more; the child is ended."""
-        code = self._end()
+        code = self._end(BROKEN_GRACE_S)
         if code > 0:
             what += f"; exit code {code}"
         elif code not in (0, -signal.SIGKILL):
@@ -185,7 +187,7 @@ class CommandDriver:
             )
         return ImplementationError(what)
 
-    def _end(self) -> int:
+    def _end(self, grace_s: float = GRACE_S) -> int:
         """End the child and all its children; its exit code, negative for a signal.
 
         The group is killed before the leader is waited for: until then its number can not be used again.
@@ -197,7 +199,7 @@ class CommandDriver:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
-        until = time.monotonic() + GRACE_S
+        until = time.monotonic() + grace_s
         while time.monotonic() < until:  # Its output ends when it ends; what it still says is dropped.
             if not select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
                 break

@@ -181,5 +181,5 @@ def _typed(value: Json, key: str, kind: type, where: str) -> Any:
 
 
 def _excerpt(value: Any) -> str:
-    text = value.decode(errors="replace").rstrip("\n") if isinstance(value, bytes) else repr(value)
+    text = repr(value.decode(errors="replace").rstrip("\n") if isinstance(value, bytes) else value)
     return text if len(text) <= 100 else f"{text[:100]}... ({len(text)} characters)"

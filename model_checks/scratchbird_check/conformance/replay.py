@@ -7,7 +7,6 @@ the file.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +122,7 @@ def replay_file(path: Path, driver: Callable[[], Driver] = ReferenceDriver) -> R
         raise UsageError(f"{path} cannot be read: {error.strerror}; give the path of a trace file") from None
 
 
-def main(path: Path, out: TextIO = sys.stdout) -> int:
+def main(path: Path, out: TextIO | None = None) -> int:
     """``scratchbird_check trace FILE``: 0 if the trace agrees with the reference, 1 if it does not.
 
     :raises UsageError: if the file cannot be read or is no trace (the command then ends with 2).

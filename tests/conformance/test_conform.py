@@ -1,0 +1,239 @@
+"""The kit for implementations in any language: it passes what is right, and catches what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchbird_check.conformance import command, conform, serve
+from scratchbird_check.conformance.command import CommandDriver
+from scratchbird_check.conformance.conform import Kit
+from scratchbird_check.conformance.drivers import Hello, ImplementationError
+from scratchbird_check.errors import UsageError
+from scratchbird_check.variants.hlc import VARIANTS
+
+NODE = shutil.which("node")
+CLOCK = Path(__file__).parent / "node" / "clock.mjs"
+needs_node = pytest.mark.skipif(
+    NODE is None, reason="Node.js is not on the PATH: the clock in JavaScript is not tried (install node)"
+)
+
+
+def ours(name: str) -> str:
+    """The command that serves an implementation of ours."""
+    return shlex.join([sys.executable, "-m", "scratchbird_check.conformance.serve", name])
+
+
+def script(code: str) -> str:
+    """The command that runs a few lines of Python."""
+    return shlex.join([sys.executable, "-c", code])
+
+
+def test_the_reference_conforms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(ours("reference"), steps=200) == 0
+    shown = capsys.readouterr().out
+    assert "pass      hlc_carry: 13 steps" in shown
+    assert "random run, hlc, the default settings, seed 0: 200 steps" in shown
+    assert "random run, uuid8, seed 0: 200 steps" in shown
+    assert shown.endswith("46 pass, 0 FAIL, 0 declined\n")
+
+
+def test_the_production_clock_conforms_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(ours("production"), steps=200) == 0
+    assert "42 pass, 0 FAIL, 4 declined" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_every_wrong_rule_is_caught(variant: str) -> None:
+    kit = Kit(ours(variant))
+    try:
+        results = [make() for make in conform._tests(kit, ["hlc"], 50, 0)]
+    finally:
+        kit.close()
+    wrong = {result.name for result in results if result.verdict == "FAIL"}
+    assert f"hlc_variant_{variant}" in wrong
+
+
+@needs_node
+def test_the_clock_in_javascript_conforms(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was written from the rules alone, in another language, with other numbers."""
+    assert conform.conform(shlex.join([str(NODE), str(CLOCK)]), steps=500) == 0
+    assert capsys.readouterr().out.endswith("46 pass, 0 FAIL, 0 declined\n")
+
+
+@needs_node
+@pytest.mark.parametrize("bug", ["stall-and-reset", "no-carry"])
+def test_a_bug_of_the_clock_in_javascript_is_caught(bug: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(shlex.join([str(NODE), str(CLOCK), "--bug", bug]), ["hlc"], steps=50) == 1
+    shown = capsys.readouterr().out
+    assert f"FAIL      hlc_variant_{bug.replace('-', '_')}: step" in shown
+    assert "effects[0].timestamp[0]" in shown
+    assert "state before: up true" in shown
+
+
+def test_a_seed_and_the_number_of_steps_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(ours("reference"), ["uuid8"], steps=7, seed=3) == 0
+    shown = capsys.readouterr().out
+    assert "random run, uuid8, seed 3: 7 steps" in shown
+    assert "hlc_" not in shown
+
+
+# --- implementations that do not keep to the protocol -----------------------------------------------------
+
+HOSTILE = {
+    "ends at once": ("pass", "without an answer|closed its standard input"),
+    "crashes": ("import sys; sys.exit('I fell over')", "exit code 1\n.*I fell over"),
+    "is killed": (
+        "import os, sys, signal; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGTERM)",
+        "ended by signal 15",
+    ),
+    "hangs": ("import sys\nfor line in sys.stdin: pass", "did not answer within 0.3 s"),
+    "writes garbage": ("input(); print('hello', flush=True); input()", "hello, which is no JSON object"),
+    "writes no object": ("input(); print('[]', flush=True); input()", "expected an object, this is list"),
+    "writes nothing": ("input(); print(flush=True); input()", "which is no JSON object"),
+    "writes binary": ("import os; input(); os.write(1, b'\\xff\\n'); input()", "no JSON object"),
+    "writes a line without end": (
+        "import os; input()\nwhile True: os.write(1, b'x' * 65536)",
+        "a line longer than 1048576 bytes",
+    ),
+    "answers something else": (
+        "input(); print('{\"yes\": 1}', flush=True); input()",
+        'answered hello with .*"yes"',
+    ),
+    "says too much": (
+        "input(); print('{\"ok\": true}\\n{\"ok\": true}', flush=True); input()",
+        "more than one line for one",
+    ),
+    "answers an event wrongly": (
+        "input(); print('{\"ok\": true}', flush=True); input()\nprint('{\"effects\": 5}', flush=True); input()",
+        "answered an event with",
+    ),
+    "effects and error": (
+        "input(); print('{\"ok\": true}', flush=True); input()\n"
+        "print('{\"effects\": [], \"error\": \"x\"}', flush=True); input()",
+        "answered an event with",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_an_implementation_that_breaks_the_protocol_is_named(kind: str) -> None:
+    code, expected = HOSTILE[kind]
+    deadline = 0.3 if kind == "hangs" else 10.0
+
+    def talk(driver: CommandDriver) -> None:
+        driver.hello(Hello("uuid8"))
+        for _ in range(3):
+            driver.step({"event": "decode", "id": ""})
+
+    with CommandDriver(script(code), deadline) as driver, pytest.raises(ImplementationError) as caught:
+        talk(driver)
+    assert re.search(expected, str(caught.value), re.DOTALL), str(caught.value)
+
+
+def test_a_child_that_does_not_read_is_ended() -> None:
+    """Its pipe is full, so even writing has a deadline."""
+    code = "print('{\"ok\": true}', flush=True)\nimport signal; signal.pause()"
+    with CommandDriver(script(code), 0.5) as driver:
+        driver.hello(Hello("uuid8"))
+        with pytest.raises(ImplementationError, match="did not read its standard input"):
+            driver.step({"event": "decode", "id": "x" * 1_000_000})
+
+
+def test_a_driver_starts_again_after_a_failure(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    code = (
+        f"import os, sys\nif not os.path.exists({str(flag)!r}):\n open({str(flag)!r}, 'w'); sys.exit(3)\n"
+        "for line in sys.stdin: print('{\"ok\": true}', flush=True)"
+    )
+    with CommandDriver(script(code)) as driver:
+        with pytest.raises(ImplementationError, match="exit code 3"):
+            driver.hello(Hello("uuid8"))
+        with pytest.raises(ImplementationError, match="not running"):
+            driver.step({"event": "decode", "id": ""})
+        driver.hello(Hello("uuid8"))
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watching a process that is no child needs Linux")
+def test_children_of_the_child_are_ended_too(tmp_path: Path) -> None:
+    """The child starts one of its own, which holds no pipe of ours and would live on."""
+    note = tmp_path / "pid"
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen(['sleep', '600'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)\n"
+        f"open({str(note)!r}, 'w').write(str(child.pid))\n"
+        "for line in sys.stdin: print('{\"ok\": true}', flush=True)"
+    )
+    with CommandDriver(script(code)) as driver:
+        driver.hello(Hello("uuid8"))
+        grandchild = int(note.read_text())
+        watched = os.pidfd_open(grandchild)
+    try:
+        ended, _, _ = select.select([watched], [], [], 10)
+    finally:
+        os.close(watched)
+    assert ended, f"process {grandchild} is still there"
+
+
+def test_an_implementation_that_always_fails_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(script("raise SystemExit(4)")) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("FAIL") == 4  # Three vectors, and the count.
+    assert "gave up: the implementation failed 3 times in a row" in shown
+
+
+def test_an_implementation_that_declines_does_not_conform(capsys: pytest.CaptureFixture[str]) -> None:
+    code = 'import sys\nfor line in sys.stdin: print(\'{"ok": false, "reason": "no"}\', flush=True)'
+    assert conform.conform(script(code), steps=10) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL      hlc_carry: declined (no)" in shown
+    assert "--part" in shown
+    assert "0 pass" in shown
+
+
+def test_wrong_configurations_must_be_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "import sys\nfor line in sys.stdin: print('{\"ok\": true}', flush=True)"
+    kit = Kit(script(code))
+    try:
+        result = kit.wrong_configurations()
+    finally:
+        kit.close()
+    assert (result.verdict, "HLC.R8" in result.detail) == ("FAIL", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", "empty"),
+        ("'", "cannot be read: No closing quotation"),
+        ("no-such-program-anywhere", "'no-such-program-anywhere': No such file or directory"),
+        ("/", "Permission denied"),
+    ],
+)
+def test_a_command_that_cannot_be_started_is_a_usage_error(words: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected) as caught:
+        conform.conform(words)
+    assert "--command" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_unknown_part_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="unknown part 'quorum': the parts are hlc, uuid8"):
+        conform.conform(ours("reference"), ["quorum"])
+
+
+def test_serving_something_unknown_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve.main(["nothing"]) == 2
+    assert serve.main([]) == 2
+    assert "give one of reference, production, no_carry" in capsys.readouterr().err
+
+
+def test_what_is_shown_of_an_answer_is_bounded() -> None:
+    assert len(command._short(b"x" * 10_000)) < 300

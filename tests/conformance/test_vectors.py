@@ -1,0 +1,175 @@
+"""The vectors are what the reference writes, every line fits the schema, and production replays them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from scratchbird_check import resources
+from scratchbird_check.conformance import vectors
+from scratchbird_check.conformance.drivers import DeclinedError, Driver, ProductionDriver, ReferenceDriver
+from scratchbird_check.conformance.random_run import RandomQuestions, RandomRun
+from scratchbird_check.conformance.recorder import Recorder
+from scratchbird_check.conformance.replay import replay
+from scratchbird_check.conformance.scenarios_variants import VARIANT_SCENARIOS
+from scratchbird_check.traces import hlc as json_form
+from scratchbird_check.traces import uuid8 as uuid8_form
+from scratchbird_check.variants.hlc import VARIANTS
+from scratchbird_reference.hlc import Reason
+
+FILES = sorted(
+    (item for item in resources.vectors().iterdir() if item.name.endswith(".ndjson")),
+    key=lambda item: item.name,
+)
+NAMES = [file.name for file in FILES]
+SCHEMA = json.loads((resources.spec() / "trace.schema.json").read_text())
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    text = next(file for file in FILES if file.name == name).read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_vectors_are_fresh() -> None:
+    assert vectors.stale(Path(str(resources.vectors()))) == []
+
+
+def test_generating_twice_gives_the_same_bytes() -> None:
+    assert vectors.generate() == vectors.generate()
+
+
+def test_the_vectors_are_small() -> None:
+    assert sum(len(text) for text in vectors.generate().values()) < 300_000
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_line_fits_the_schema(name: str) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    for line in lines(name):
+        validator.validate(line)
+
+
+def test_the_schema_refuses_what_is_wrong() -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    header, first, *_ = lines("hlc_ticks.ndjson")
+    event = first["event"]
+    for wrong in (
+        {},
+        {**header, "version": 2},
+        {**header, "part": "quorum"},
+        {**header, "config": {"max_drift_ms": 0}},
+        {**first, "step": 0},
+        {**first, "node": 65536},
+        {**first, "digest": "0"},
+        {**first, "surplus": 1},
+        {**first, "event": {**event, "wall": 1 << 48}},
+        {**first, "event": {**event, "event": "tock"}},
+        {**first, "effects": [{"effect": "issued"}]},
+        {**first, "state": {**first["state"], "last": [0, 4096]}},
+        {**first, "error": "and effects"},
+    ):
+        assert not validator.is_valid(wrong), wrong
+    assert validator.is_valid(header)
+    assert validator.is_valid(first)
+
+
+def test_the_schema_knows_every_event_effect_and_reason() -> None:
+    definitions = SCHEMA["$defs"]
+
+    def named(definition: str, key: str) -> set[str]:
+        return {form["properties"][key]["const"] for form in definitions[definition]["oneOf"]}
+
+    assert named("hlc_event", "event") == set(json_form.EVENTS)
+    assert named("uuid8_event", "event") == set(uuid8_form.EVENTS)
+    refused = definitions["hlc_effect"]["oneOf"][-1]["properties"]["reason"]["enum"]
+    assert set(refused) == {reason.value for reason in Reason}
+
+
+@pytest.mark.parametrize("driver", [ReferenceDriver, ProductionDriver], ids=["reference", "production"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_vectors_replay(name: str, driver: Callable[[], Driver]) -> None:
+    text = next(file for file in FILES if file.name == name).read_bytes()
+    header = lines(name)[0]
+    try:
+        report = replay(io.BytesIO(text), name, driver)
+    except DeclinedError:
+        assert driver is ProductionDriver
+        assert header["config"]["counters_per_ms"] != 4096
+        return
+    assert report.divergence is None, "\n".join(report.lines())
+    assert report.steps == len(lines(name)) - 1
+
+
+def test_the_vectors_hold_every_event_every_effect_and_every_reason() -> None:
+    steps = [line for name in NAMES for line in lines(name)[1:]]
+    effects = [effect for line in steps for effect in line.get("effects", [])]
+    assert {line["event"].get("event") for line in steps if "effects" in line} == {
+        *json_form.EVENTS,
+        *uuid8_form.EVENTS,
+    }
+    assert {effect["effect"] for effect in effects} == {
+        "issued", "merged", "stamped", "confirmed", "persist", "deferred", "refused", "id", "fields", "order"
+    }  # fmt: skip
+    assert {effect["reason"] for effect in effects if "reason" in effect} >= {
+        reason.value for reason in Reason
+    }
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_each_wrong_rule_diverges_on_its_vector(variant: str) -> None:
+    text = VARIANT_SCENARIOS[variant]().text().encode()
+    report = replay(io.BytesIO(text), variant, lambda: ReferenceDriver(VARIANTS[variant]))
+    assert report.divergence is not None
+
+
+def test_a_wrong_rule_differs_in_what_it_says() -> None:
+    """What a person sees: the step, the state before it, and the fields that differ."""
+    text = VARIANT_SCENARIOS["stall_and_reset"]().text().encode()
+    report = replay(io.BytesIO(text), "x", lambda: ReferenceDriver(VARIANTS["stall_and_reset"]))
+    shown = "\n".join(report.lines())
+    assert "step 6 (line 7), node 1: tick(wall=1700000000000" in shown
+    assert "state before: up true" in shown
+    assert "effects[0].timestamp[0]" in shown
+
+
+def test_random_runs_are_the_same_for_the_same_seed() -> None:
+    def draw(run: RandomRun | RandomQuestions, part: str) -> str:
+        record = Recorder("x", "A random run.", part=part)
+        for step in range(1, 60):
+            node, event, from_step = run.event()
+            run.answered(step, record.step(node, event, from_step))
+        return record.text()
+
+    assert draw(RandomRun(1, {}), "hlc") == draw(RandomRun(1, {}), "hlc") != draw(RandomRun(2, {}), "hlc")
+    assert draw(RandomQuestions(1), "uuid8") == draw(RandomQuestions(1), "uuid8")
+    assert draw(RandomQuestions(1), "uuid8") != draw(RandomQuestions(2), "uuid8")
+
+
+def test_stale_vectors_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert vectors.main(["--folder", str(tmp_path)]) == 0
+    assert vectors.main(["--folder", str(tmp_path), "--check"]) == 0
+    (tmp_path / "hlc_ticks.ndjson").write_text("")
+    (tmp_path / "hlc_carry.ndjson").unlink()
+    (tmp_path / "surplus.ndjson").write_text("")
+    capsys.readouterr()
+    assert vectors.main(["--folder", str(tmp_path), "--check"]) == 1
+    said = capsys.readouterr().err
+    assert "hlc_carry.ndjson is missing" in said
+    assert "hlc_ticks.ndjson is not what the reference writes now" in said
+    assert "surplus.ndjson belongs to no scenario" in said
+    assert "make vectors" in said
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert vectors.main(["--folder", str(tmp_path / "none")]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
