@@ -9,6 +9,7 @@ import pytest
 
 from scratchbird_check.traces import itf, parts, tlc_text
 from scratchbird_check.traces.model import Behaviour, Taken, Trace
+from scratchbird_check.traces.tla_values import Record
 
 RECORDED = Path(__file__).parent / "recorded"
 CONSTANTS = {"C": 2, "MaxDrift": 2, "MaxAhead": 1, "MaxSkew": 1, "ReserveMs": 1, "Base": 3}
@@ -155,8 +156,10 @@ def test_a_clock_that_is_fast_and_no_more_is_told() -> None:
         "a fast peer silences it (HLC-4)."
     )
     before = found.states[-2].state
-    waits = {**before, "suspended": {**before["suspended"], "n2": True}}
-    states = (Taken(before), Taken(waits, "Observe", "n2"))
+    unknown = frozenset(Record({**message, "past": 0}.items()) for message in before["messages"])
+    calm = {**before, "messages": unknown}
+    waits = {**calm, "suspended": {**calm["suspended"], "n2": True}}
+    states = (Taken(calm), Taken(waits, "Observe", "n2"))
     early = parts.tell(replace(found, states=states, promise="", problem=""), wide)
     assert lines(early) == ["n2: lets n1's 7:0 wait for 3 ms"]
     assert not early.steps[-1].wrong
