@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
-from scratchbird_check import manifest
+from scratchbird_check import ledger, manifest
+from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import Check
 from scratchbird_check.verdicts import Verdict
 from scratchbird_proofs.registry import find_refutation, find_theorems, refutations, theorems
 from scratchbird_proofs.theorem import lemmas_in_order
 
+LEDGER = ledger.parse((Path(__file__).parents[2] / "spec/properties.toml").read_text(encoding="utf-8"))
 CHECKS = manifest.parse(resources.files("scratchbird_check").joinpath("manifest.toml").read_text())
 
 
@@ -53,6 +56,11 @@ def test_a_refutation_is_checked(refutation: object) -> None:
     (mine,) = [check for check in CHECKS if check.engine == "z3" and named(check) == [stated.id]]
     assert (mine.expect, mine.variant) == (Verdict.REFUTED, stated.variant)
     assert mine.properties == stated.properties
+
+
+@pytest.mark.parametrize("item", LEDGER, ids=lambda item: item.id)
+def test_the_ledger_names_every_theorem_that_is_evidence(item: Property) -> None:
+    assert list(item.theorems) == [stated.id for stated in theorems() if item.id in stated.properties]
 
 
 def test_a_pattern_finds_all_that_match() -> None:
