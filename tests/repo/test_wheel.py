@@ -1,4 +1,4 @@
-"""From a wheel, outside any checkout, every command works; without a C compiler all but production installs."""
+"""From a wheel, outside any checkout, every command works; without a compiler all but production installs."""
 
 from __future__ import annotations
 

@@ -66,12 +66,10 @@ def own_bound() -> Recorder:
     a.tick(T, M, "refused:ahead")
     a.stamp(T, M)
     a.tick(T + 1, M + 1)  # (T + 251, 0)
-    a.observe(T + 1, M + 1, (T + 501, 0))  # The remote bound is wider.
+    a.observe(T + 1, M + 1, (T + 251, FULL))
     a.tick(T + 1, M + 1, "refused:ahead")
-    a.stamp(T + 1, M + 1, "refused:ahead")
-    a.tick(T + 250, M + 250, "refused:ahead")
-    a.tick(T + 251, M + 251)
-    a.stamp(T + 251, M + 251)
+    a.stamp(T + 1, M + 1)  # Sending goes on where ticks are refused.
+    a.tick(T + 2, M + 2)  # (T + 252, 0)
     return run
 
 
@@ -100,15 +98,22 @@ def merge() -> Recorder:
 
 def remote_bound() -> Recorder:
     run = Recorder(
-        "hlc_remote_bound", "A clock more than max_drift_ms ahead is refused before it is merged (HLC.R6)."
+        "hlc_remote_bound",
+        "A clock more than max_drift_ms ahead is refused; one more than max_ahead_ms ahead waits (HLC.R6).",
     )
     a = Lane(run, 1)
     a.ready(T, M)
-    a.observe(T, M, (T + 500, 17), sender=2)
+    a.observe(T, M, (T + 250, 17), sender=2)
+    a.observe(T, M, (T + 251, 0), "refused:early", sender=2)
+    a.tick(T, M)  # Early messages do not keep the node from issuing,
+    a.stamp(T, M)  # nor from sending.
+    a.observe(T + 1, M + 1, (T + 251, 0), sender=2)
+    a.observe(T, M, (T + 500, 17), "refused:early", sender=3)
     a.observe(T, M, (T + 501, 0), "refused:drift", sender=3)
     a.observe(T, M, (3_786_912_000_000, 0), "refused:drift", sender=65535)  # The year 2090.
     a.observe(T, M, (MAX_MS, FULL), "refused:drift", sender=4)
-    a.observe(T + 1, M + 1, (T + 501, 0), sender=3)
+    a.observe(T + 1, M + 1, (T + 501, 0), "refused:early", sender=3)
+    a.observe(T + 251, M + 251, (T + 501, 0), sender=3)
     a.tick(T + 300, M + 300)
     return run
 
@@ -127,9 +132,10 @@ def set_back() -> Recorder:
     a.stamp(T - 3_600_000, M + 30)
     a.observe(T - 3_600_000, M + 30, (T + 200, 0))  # Peers with right clocks are not refused.
     a.observe(T - 3_600_000, M + 30, (T + 30 + 501, 0), "refused:drift")
-    a.observe(T - 3_600_000, M + 600, (T + 1001, 0), "persist deferred")
+    a.observe(T - 3_600_000, M + 600, (T + 1001, 0), "refused:early")
+    a.observe(T - 3_600_000, M + 751, (T + 1001, 0), "persist deferred")
     a.persisted()
-    a.observe(T - 3_600_000, M + 600, (T + 1001, 0))
+    a.observe(T - 3_600_000, M + 751, (T + 1001, 0))
     a.tick(T + 700, M + 700, "refused:ahead")
     a.tick(T + 752, M + 752)
     return run
@@ -148,9 +154,10 @@ def jump() -> Recorder:
     a.reserve(T + 2, M + 2, "refused:suspended")
     a.stamp(T + 2, M + 2, "refused:ahead")  # The last id is 500 ms ahead of what is remembered.
     a.stamp(hour, M + 260)
-    a.observe(hour, M + 260, (T + 700, 1))
+    a.observe(hour, M + 260, (T + 510, 1))
+    a.observe(hour, M + 260, (T + 511, 0), "refused:early")
     a.observe(hour, M + 260, (T + 761, 0), "refused:drift")
-    a.observe(hour, M + 600, (T + 1000, 1), "refused:suspended")  # It would need a new bound.
+    a.observe(hour, M + 750, (T + 1000, 1), "refused:suspended")  # It would need a new bound.
     a.confirm(hour, M + 600, "refused:unconfirmed")
     a.confirm(hour, M + 600, "refused:unconfirmed", peers=((2, hour), (3, hour - 251)))
     a.confirm(hour, M + 600, "refused:unconfirmed", peers=((2, hour - 251), (3, hour + 251)))
@@ -190,7 +197,7 @@ def reservation() -> Recorder:
     a.tick(T + 1001, M + 1001, "deferred")
     a.persisted()
     a.tick(T + 1001, M + 1001)
-    a.observe(T + 1400, M + 1400, (T + 1900, FULL), "persist deferred")
+    a.observe(T + 1400, M + 1400, (T + 1650, FULL), "persist deferred")
     a.observe(T + 1400, M + 1400, (T + 1600, 0))  # The bound itself is covered,
     a.observe(T + 1400, M + 1400, (T + 1600, 1), "deferred")  # and nothing above it.
     return run
@@ -239,7 +246,7 @@ def end_of_range() -> Recorder:
     b.tick(0, 0, "persist deferred")
     b.persisted()
     b.tick(0, 0)  # (0, 1): the timestamp (0, 0) is where a clock begins, and is never issued.
-    b.observe(0, 0, (500, 0))
+    b.observe(0, 0, (250, 0))
     return run
 
 
@@ -254,7 +261,8 @@ def small_counter() -> Recorder:
     a.tick(101, 1, "persist deferred")
     a.persisted()
     a.tick(101, 1)
-    a.observe(101, 1, (106, 1))
+    a.observe(101, 1, (104, 1))
+    a.observe(101, 1, (106, 1), "refused:early")
     a.observe(101, 1, (107, 0), "refused:drift")
     a.tick(104, 4)
     a.tick(109, 4, "persist deferred")  # Exactly max_drift_ms further than remembered: no jump.
@@ -276,7 +284,8 @@ def one_counter() -> Recorder:
     a.tick(51, 1, "persist deferred")
     a.persisted()
     a.tick(51, 1)
-    a.observe(51, 1, (53, 0))
+    a.observe(51, 1, (53, 0), "refused:early")
+    a.observe(51, 1, (52, 0))
     a.tick(51, 1, "refused:ahead")
     return run
 
@@ -292,7 +301,7 @@ def wide() -> Recorder:
     run = Recorder("hlc_wide_config", "Bounds of minutes, and three peers to confirm.", config=config)
     a = Lane(run, 1)
     a.ready(T, M)
-    a.observe(T, M, (T + 120_000, FULL))
+    a.observe(T, M, (T + 60_000, FULL))
     a.tick(T, M, "refused:ahead")
     a.tick(T + 60_001, M + 60_001)
     a.tick(T + 60_001 + 120_001, M + 60_001, "refused:suspended")

@@ -19,7 +19,8 @@ def crash_after_write() -> Recorder:
     a.start(T - 100, 0)  # Another boot: the monotonic clock begins anew.
     a.tick(T - 100, 0, "refused:ahead")  # The bound is T + 1000.
     a.stamp(T - 100, 0, "refused:ahead")
-    a.observe(T - 100, 0, (T + 300, 3))
+    a.observe(T - 100, 0, (T + 300, 3), "refused:early")
+    a.observe(T - 100, 0, (T + 150, 3))
     a.tick(T + 749, 849, "refused:ahead")
     a.stamp(T + 749, 849, "refused:ahead")
     a.stamp(T + 750, 850)
@@ -57,16 +58,17 @@ def merge_crash_tick() -> Recorder:
     )
     a = Lane(run, 1)
     a.start(T, M)
-    a.observe(T, M, (T + 400, 12), "persist deferred")
-    a.observe(T, M, (T + 400, 12), "deferred")
+    a.observe(T, M, (T + 240, 12), "persist deferred")
+    a.observe(T, M, (T + 240, 12), "deferred")
     a.persisted()
-    a.observe(T, M, (T + 400, 12))
+    a.observe(T, M, (T + 240, 12))
     a.crash()
     a.start(T + 10, 0)
     a.tick(T + 10, 0, "refused:ahead")
-    a.tick(T + 1150, 1140, "persist deferred")
+    a.tick(T + 989, 979, "refused:ahead")
+    a.tick(T + 990, 980, "persist deferred")
     a.persisted()
-    a.tick(T + 1150, 1140)
+    a.tick(T + 990, 980)  # (T + 1240, 1)
     return run
 
 
@@ -163,7 +165,8 @@ def small_restarts() -> Recorder:
     a.crash()
     a.start(8, 0)
     a.tick(8, 0, "refused:ahead")
-    a.observe(8, 0, (13, 1))
+    a.observe(8, 0, (11, 1))
+    a.observe(8, 0, (13, 1), "refused:early")
     a.observe(8, 0, (14, 0), "refused:drift")
     a.tick(11, 3, "persist deferred")
     a.persisted()

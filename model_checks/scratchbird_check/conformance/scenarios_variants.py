@@ -82,6 +82,24 @@ def no_remote_bound() -> Recorder:
     return run
 
 
+def merges_at_once() -> Recorder:
+    run = Recorder(
+        "hlc_variant_merges_at_once",
+        "A peer that is fast by less than the remote bound waits, and keeps nobody from issuing (HLC-4).",
+    )
+    fast, healthy = Lane(run, 1), Lane(run, 2)
+    fast.ready(T + 400, M)
+    healthy.ready(T, 7)
+    fast.tick(T + 400, M)
+    step, clock = fast.stamp(T + 400, M)
+    healthy.observe(T, 7, clock, "refused:early", sender=1, from_step=step)
+    healthy.tick(T, 7)
+    healthy.stamp(T, 7)
+    healthy.observe(T + 150, 157, clock, sender=1, from_step=step)
+    healthy.tick(T + 150, 157)
+    return run
+
+
 def one_bound() -> Recorder:
     run = Recorder(
         "hlc_variant_one_bound",
@@ -93,7 +111,8 @@ def one_bound() -> Recorder:
     fast.tick(T, M, "refused:ahead")  # With one bound for all this would be (T + 251, 0).
     slow.ready(T - 250, 7)
     step, clock = fast.stamp(T, M)
-    slow.observe(T - 250, 7, clock, sender=1, from_step=step)
+    slow.observe(T - 250, 7, clock, "refused:early", sender=1, from_step=step)
+    slow.observe(T, 257, clock, sender=1, from_step=step)
     return run
 
 
@@ -181,6 +200,7 @@ VARIANT_SCENARIOS: dict[str, Callable[[], Recorder]] = {
     "merge_ignores_counter": merge_ignores_counter,
     "merge_resets_counter": merge_resets_counter,
     "no_remote_bound": no_remote_bound,
+    "merges_at_once": merges_at_once,
     "one_bound": one_bound,
     "no_upper_bound": no_upper_bound,
     "bound_not_merged": bound_not_merged,

@@ -51,6 +51,7 @@ REQUIRED = frozenset(
         "observe: merged",
         "observe: persist deferred",
         "observe: refused:drift",
+        "observe: refused:early",
         "observe: refused:stopping",
         "observe: refused:suspended",
         "persisted: error",

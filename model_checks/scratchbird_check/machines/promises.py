@@ -158,8 +158,8 @@ class Onlooker:
                 clock = message.clock
                 self._demand(
                     "HLC-4 remote",
-                    clock[0] <= believed + config.max_drift_ms,
-                    f"{clock} was merged at {believed} ms, more than {config.max_drift_ms} ms ahead",
+                    clock[0] <= believed + config.max_ahead_ms,
+                    f"{clock} was merged at {believed} ms, more than {config.max_ahead_ms} ms ahead",
                 )
                 self._demand(
                     "HLC.R12", clock <= _clock(before["bound"]), f"{clock} was merged above the bound"
@@ -178,7 +178,7 @@ class Onlooker:
                 node.trusted, node.jumped = offset, False
                 node.highest = max(node.highest, true_time + offset)
             case "persist" if event["event"] != "stop":
-                limit = node.highest + config.max_drift_ms + config.reserve_ms
+                limit = node.highest + config.max_ahead_ms + config.reserve_ms
                 self._demand(
                     "HLC-5 bound",
                     effect["bound"][0] <= limit,

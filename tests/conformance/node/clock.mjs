@@ -205,8 +205,10 @@ const RULES = {
     check: ({ remote, sender }) => [timestamp(remote), nodeId(sender)],
     rule(event) {
       const { wall, remote, sender } = event;
-      const retry_after_ms = remote[0] - this.config.max_drift_ms - this.believed(event);
-      if (retry_after_ms > 0) return [{ effect: "refused", reason: "drift", retry_after_ms, wall, remote, sender }];
+      for (const [reason, limit] of [["drift", this.config.max_drift_ms], ["early", this.config.max_ahead_ms]]) {
+        const retry_after_ms = remote[0] - limit - this.believed(event);
+        if (retry_after_ms > 0) return [{ effect: "refused", reason, retry_after_ms, wall, remote, sender }];
+      }
       if (after(remote, this.durable.bound)) {
         if (this.volatile.suspended) return [{ effect: "refused", reason: "suspended", wall, remote, sender }];
         return this.defer(remote, wall);
