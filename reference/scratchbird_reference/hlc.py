@@ -393,21 +393,19 @@ class HybridLogicalClock:
                 return self._persisted(state, state.volatile)
             case Stop():
                 return self._stop(state, state.volatile)
-            case Tick() | Stamp() | Reserve() | Observe() | Confirm():
-                if state.volatile.stopping:
-                    return state, (Refused(Reason.STOPPING),)
-                state, volatile = self._read_clocks(state, state.volatile, event.wall, event.monotonic)
-                match event:
-                    case Tick():
-                        return self._tick(state, volatile, event)
-                    case Stamp():
-                        return self._stamp(state, volatile, event)
-                    case Reserve():
-                        return self._reserve(state, volatile, event)
-                    case Observe():
-                        return self._observe(state, volatile, event)
-                    case Confirm():
-                        return self._confirm(state, volatile, event)
+        if state.volatile.stopping:
+            return state, (Refused(Reason.STOPPING),)
+        state, volatile = self._read_clocks(state, state.volatile, event.wall, event.monotonic)
+        match event:
+            case Tick():
+                return self._tick(state, volatile, event)
+            case Stamp():
+                return self._stamp(state, volatile, event)
+            case Reserve():
+                return self._reserve(state, volatile, event)
+            case Observe():
+                return self._observe(state, volatile, event)
+        return self._confirm(state, volatile, event)
 
     def _read_clocks(
         self, state: State, volatile: Volatile, wall: int, monotonic: int

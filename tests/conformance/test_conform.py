@@ -112,7 +112,8 @@ HOSTILE = {
         "more than one line for one",
     ),
     "answers an event wrongly": (
-        "input(); print('{\"ok\": true}', flush=True); input()\nprint('{\"effects\": 5}', flush=True); input()",
+        "input(); print('{\"ok\": true}', flush=True); input()\n"
+        "print('{\"effects\": 5}', flush=True); input()",
         "answered an event with",
     ),
     "effects and error": (

@@ -22,7 +22,7 @@ LINES = [json.loads(line) for line in merge().text().splitlines()]
 
 def text(*changed: tuple[int, Any]) -> bytes:
     """The trace with some lines replaced, by number."""
-    lines = [dict(line) for line in LINES]
+    lines: list[Any] = list(LINES)
     for number, value in changed:
         lines[number - 1] = value
     return b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)

@@ -135,16 +135,25 @@ def lost_rules(machine: type[ClockMachine]) -> list[str]:
 
 
 def explore(
-    setup: Setup, examples: int, steps: int, seed_number: int, machine: type[ClockMachine] = ClockMachine
+    setup: Setup,
+    examples: int,
+    steps: int,
+    seed_number: int,
+    machine: type[ClockMachine] = ClockMachine,
+    *,
+    shrink: bool = True,
 ) -> Exploration:
-    """Run the machine: so many runs of so many rules, the same for the same seed."""
+    """Run the machine: so many runs of so many rules, the same for the same seed.
+
+    :param shrink: whether to look for the smallest run that fails.
+    """
     kind = type(machine.__name__, (machine,), {"setup": setup})
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
         deadline=None,
         database=None,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
         report_multiple_bugs=False,

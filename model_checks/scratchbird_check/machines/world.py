@@ -84,7 +84,7 @@ class World:
         """What ended the run, if something did."""
         self._settings = config
         self._onlooker = Onlooker(self.config, demanded)
-        self._delivered: dict[tuple[int, int], set[int | None]] = {}
+        self._delivered: dict[tuple[int, int], set[int]] = {}
         self.nodes = [self._node(number, subject(), twins) for number in range(1, nodes + 1)]
 
     def _node(self, number: int, subject: Driver, twins: bool) -> Node:
@@ -151,11 +151,11 @@ class World:
         """Let a message arrive."""
         event = self.at(node, "observe", remote=list(message.clock), sender=message.sender)
         answer = self.take(node, event, message)
-        if outcome(answer) == "merged":
+        if outcome(answer) == "merged" and message.step is not None:
             seen = self._delivered.setdefault((node.number, message.sender), set())
             if message.step in seen:
                 self.reached["a message delivered twice"] += 1
-            elif any(step is not None and step > (message.step or 0) for step in seen):
+            elif any(step > message.step for step in seen):
                 self.reached["messages overtook each other"] += 1
             seen.add(message.step)
         return answer
