@@ -40,7 +40,7 @@ REQUIRED = frozenset(
         "ended before a clean stop was durable",
         "ended after a clean stop was durable",
         "equal milliseconds merged with a larger counter",
-        "merged further ahead than a tick may go",
+        "a message merged that had been early",
         "merged while suspended",
         "messages overtook each other",
         "restarted with the wall clock behind the bound",
