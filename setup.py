@@ -4,35 +4,27 @@ The extensions are optional: on a machine without a C compiler the reference lib
 checker install all the same, and ``import scratchbird.hlc`` then says what is missing.
 """
 
-from pathlib import Path
-
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ["uuid8", "hlc"]
-
 extensions = [
-    Extension(
-        f"scratchbird.{module}",
-        [f"impl/scratchbird/{module}.pyx"],
-        extra_compile_args=["-O3"],
-        optional=True,
-    )
-    for module in MODULES
-    if Path(f"impl/scratchbird/{module}.pyx").exists()
+    Extension(f"scratchbird.{module}", [f"impl/scratchbird/{module}.pyx"], extra_compile_args=["-O3"])
+    for module in ("uuid8", "hlc")
 ]
 
-setup(
-    ext_modules=cythonize(
-        extensions,
-        include_path=["impl"],
-        build_dir="build/cython",
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "embedsignature": True,
-        },
-    )
+translated = cythonize(
+    extensions,
+    include_path=["impl"],
+    build_dir="build/cython",
+    compiler_directives={
+        "language_level": 3,
+        "boundscheck": False,
+        "wraparound": False,
+        "cdivision": True,
+        "embedsignature": True,
+    },
 )
+for extension in translated:
+    extension.optional = True  # Here, and not above: cythonize does not pass it on.
+
+setup(ext_modules=translated)

@@ -133,7 +133,9 @@ cdef class ClockCore:
         """
         cdef int64_t w = _wall(wall), m = _monotonic(monotonic)
         cdef int64_t theirs, agreeing = 0
-        cdef bint trusted = bool(operator)
+        if not isinstance(operator, bool):
+            raise CallerError(f"operator {operator!r} is neither True nor False")
+        cdef bint trusted = operator
         cdef set voters = set()
         peers = _listed(peers, "peers", "(node id, that node's wall clock in ms) of each")
         for peer in peers:

@@ -361,7 +361,7 @@ class HybridLogicalClock:
     def reservation(self, ms: int) -> Timestamp:
         """The bound to ask for when ``ms`` is the highest millisecond in sight (rule HLC.R13)."""
         if ms + self.config.reserve_ms > MAX_MS:
-            return Timestamp(MAX_MS, self.config.counters_per_ms - 1)
+            return Timestamp(MAX_MS, MAX_COUNTER)
         return Timestamp(ms + self.config.reserve_ms, 0)
 
     def first_last(self, durable: Durable) -> Timestamp:

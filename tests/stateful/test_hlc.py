@@ -169,7 +169,7 @@ def test_the_onlooker_names_what_is_broken() -> None:
     answer = driver.step({"event": "stamp", "wall": 1000, "monotonic": 0})
     merged = type(answer)(({"effect": "merged", "last": [10**12, 0]},), answer.state)
     event = {"event": "observe", "wall": 1000, "monotonic": 0, "remote": [10**12, 0], "sender": 2}
-    with pytest.raises(PromiseBrokenError, match=r"HLC-4 remote: .* more than 500 ms ahead"):
+    with pytest.raises(PromiseBrokenError, match=r"HLC-4 remote: .* more than 250 ms ahead"):
         onlooker.step(node, event, merged, 1000, far)
 
 

@@ -180,13 +180,27 @@ def test_r6_a_clock_past_the_remote_bound_is_refused_and_changes_nothing() -> No
     )
     assert refusal(clock.one(Observe(T, 0, Timestamp(MAX_MS, FULL), 3))) is Reason.DRIFT
     assert clock.state == before
-    assert clock.one(Observe(T, 0, Timestamp(T + 500, FULL), 3)) == Merged(Timestamp(T + 500, FULL))
+    assert refusal(clock.one(Observe(T, 0, Timestamp(T + 500, FULL), 3))) is Reason.EARLY
+
+
+def test_r6_an_early_message_waits_and_keeps_nobody_from_issuing_or_sending() -> None:
+    """HLC.R6: a peer that is fast by less than the remote bound does not silence those that hear it."""
+    clock = Clock()
+    before = clock.state
+    remote = Timestamp(T + 400, 7)
+    assert clock.one(Observe(T, 0, remote, 3)) == Refused(Reason.EARLY, 150, T, remote, 3)
+    assert clock.state == before
+    assert clock.one(Stamp(T, 0)) == Stamped(clock.volatile.last)
+    assert clock.tick(T, 0) == Timestamp(T, 1)
+    assert refusal(clock.one(Observe(T + 149, 149, remote, 3))) is Reason.EARLY
+    assert clock.one(Observe(T + 150, 150, remote, 3)) == Merged(remote)
 
 
 def test_r6_a_wall_clock_set_back_does_not_make_the_node_refuse_its_peers() -> None:
     """HLC.R6, HLC.R9: the monotonic clock remembers."""
     clock = Clock()
-    assert clock.one(Observe(T - 3_600_000, 100, Timestamp(T + 600, 0), 2)) == Merged(Timestamp(T + 600, 0))
+    assert clock.one(Observe(T - 3_600_000, 100, Timestamp(T + 350, 0), 2)) == Merged(Timestamp(T + 350, 0))
+    assert refusal(clock.one(Observe(T - 3_600_000, 100, Timestamp(T + 351, 0), 2))) is Reason.EARLY
     effect = clock.one(Observe(T - 3_600_000, 100, Timestamp(T + 601, 0), 2))
     assert effect == Refused(Reason.DRIFT, 1, T - 3_600_000, Timestamp(T + 601, 0), 2)
 
@@ -197,7 +211,8 @@ def test_r6_a_wall_clock_that_is_suspended_is_not_believed() -> None:
     hour = T + 3_600_000
     assert refusal(clock.tick(hour, 0)) is Reason.SUSPENDED
     assert refusal(clock.one(Observe(hour, 0, Timestamp(T + 501, 0), 2))) is Reason.DRIFT
-    assert isinstance(clock.one(Observe(hour, 0, Timestamp(T + 500, 0), 2)), Merged)
+    assert refusal(clock.one(Observe(hour, 0, Timestamp(T + 500, 0), 2))) is Reason.EARLY
+    assert isinstance(clock.one(Observe(hour, 0, Timestamp(T + 250, 0), 2)), Merged)
 
 
 def test_r7_a_message_carries_the_last_timestamp() -> None:
@@ -323,7 +338,7 @@ def test_r10_the_edge_of_a_jump() -> None:
 
 def test_r10_a_merge_that_needs_a_new_bound_is_refused_while_suspended() -> None:
     """HLC.R10, HLC.R12"""
-    clock = Clock(max_drift_ms=5000)
+    clock = Clock(max_drift_ms=5000, max_ahead_ms=2000)
     clock.take(Stamp(T + 5001, 0))
     remote = Timestamp(T + 1001, 0)
     assert clock.one(Observe(T + 5001, 0, remote, 2)) == Refused(Reason.SUSPENDED, None, T + 5001, remote, 2)
@@ -409,7 +424,7 @@ def test_r13_a_reservation_reaches_past_the_highest_in_sight() -> None:
     clock = Clock(reserve_ms=1200)
     assert clock.one(Reserve(T + 600, 600)) == Persist(Timestamp(T + 1800, 0))
     merging = Clock()
-    assert merging.take(Observe(T + 700, 700, Timestamp(T + 1100, 0), 2))[0] == Persist(
+    assert merging.take(Observe(T + 900, 900, Timestamp(T + 1100, 0), 2))[0] == Persist(
         Timestamp(T + 2100, 0)
     )
     late = Clock()

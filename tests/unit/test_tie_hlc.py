@@ -161,8 +161,8 @@ RUNS = {
     "nodes": ["n1", "n2", "n3"],
     "offsets": [-2, 0, 1, 4],
     "limits": [4, 3, 12, 6, 4, 2],
-    "runs": 12,
-    "steps": 25,
+    "runs": 20,
+    "steps": 40,
 }
 
 

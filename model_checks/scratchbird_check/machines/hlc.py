@@ -91,6 +91,7 @@ RULES = frozenset(
         "deliver_some",
         "drift",
         "fill",
+        "hear_early",
         "hear_stranger",
         "jump",
         "lose",

@@ -148,6 +148,17 @@ class ClockMachine(RuleBasedStateMachine):
             node = self._receiver(number, message)
             self._decided(node, partial(self.world.deliver, node, message))
 
+    @rule(number=nodes, above=st.integers(0, 2), full=st.booleans(), again=st.booleans())
+    def hear_early(self, number: int, above: int, full: bool, again: bool) -> None:
+        """A message whose clock is ahead of what may be merged; it is kept, and arrives again when it may."""
+        node, config = self._awake(number), self.world.config
+        believed = max(self.world.wall(node), self.world.monotonic(node) + node.state["anchor"])
+        clock = min(believed + config.max_ahead_ms + above, MAX_MS), full * (config.counters_per_ms - 1)
+        answer = self._hear(node, clock)
+        if again and outcome(answer) == "refused:early":
+            self.world.now += answer.effects[0]["retry_after_ms"]
+            self._decided(node, lambda: self._hear(node, clock))
+
     @precondition(lambda self: self.world.messages)
     @rule(index=st.integers(0, 30))
     def lose(self, index: int) -> None:

@@ -91,7 +91,7 @@ class Onlooker:
         """
         before, node.state = node.state, answer.state
         if answer.error:
-            self._demand("HLC.R0", before == answer.state, "an event that is an error changed the state")
+            self._demand("unchanged", before == answer.state, "an event that is an error changed the state")
             return
         kind, effects = event["event"], answer.effects
         offset = event["wall"] - true_time if "wall" in event else 0
@@ -112,7 +112,7 @@ class Onlooker:
             self._effect(node, event, effect, before, true_time, offset, message)
         if effects and all(effect["effect"] == "refused" for effect in effects):
             same = {**before, "suspended": None} == {**answer.state, "suspended": None}
-            self._demand("HLC.R0", same, "a refusal changed the state")
+            self._demand("unchanged", same, "a refusal changed the state")
         if kind != "retire":
             lowered = _clock(answer.state["bound"]) < _clock(before["bound"])
             allowed = kind == "persisted" and node.stopping
