@@ -99,7 +99,7 @@ def evidence_table(run: Run, outcomes: Iterable[Outcome]) -> str:
 def _evidence(run: Run, outcome: Outcome) -> str:
     command = f"scratchbird_check run --profile {run.profile} --only {outcome.check}"
     figures = ", ".join(f"{name} {_figure(value)}" for name, value in outcome.figures.items())
-    more = f"<br><small>{text(figures)}</small>" if figures else ""
+    more = f"<details><summary>figures</summary><small>{text(figures)}</small></details>" if figures else ""
     if outcome.remedy:
         more += f"<br><small>{text(outcome.remedy)}</small>"
     if outcome.log is not None and outcome.verdict is Verdict.UNEXPECTED:
