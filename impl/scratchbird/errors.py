@@ -63,7 +63,7 @@ class ClockStoppedError(CallerError):
     """A clean stop has begun: the clock issues and merges nothing any more (rule HLC.R15)."""
 
     def __str__(self) -> str:
-        return "the clock was stopped: make a new Clock from the same store to go on"
+        return "the clock was stopped: open its store again and make a new Clock to go on"
 
 
 class ClockForkedError(CallerError):

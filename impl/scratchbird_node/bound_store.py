@@ -122,6 +122,11 @@ class FileBoundStore:
         if lock >= 0:
             os.close(lock)
 
+    def __del__(self) -> None:
+        # A store that was dropped, by a Clock that could not be made for instance, holds its file no longer.
+        if hasattr(self, "_lock"):
+            self.close()
+
     def __enter__(self) -> FileBoundStore:
         return self
 

@@ -11,7 +11,11 @@ from scratchbird_check.errors import UsageError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file: readers see the old content or the new one, never half of it."""
+    """Write a text file: readers see the old content or the new one, never half of it.
+
+    A link is followed: its target is replaced, not the link.
+    """
+    path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -31,10 +35,12 @@ def check_writable_file(path: Path) -> None:
     """
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder, a file name is expected")
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {parent}; make it first")
-    _try(parent, path)
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise UsageError(f"cannot write {path}: it is a device or a pipe, the name of a file is expected")
+    if not target.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {target.parent}; make it first")
+    _try(target.parent, path)
 
 
 def check_writable_folder(path: Path) -> None:

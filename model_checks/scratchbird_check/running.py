@@ -25,6 +25,8 @@ from scratchbird_check.runner import Interrupted, Runner
 from scratchbird_check.worker import missing
 
 OK, UNEXPECTED, MISSING = 0, 1, 3
+KEPT = ".scratchbird-kept"
+"""Marks a folder whose contents are ours, so that nobody else's are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,11 @@ def run(request: Request) -> int:
 
 
 def status(result: Run, required: Sequence[str]) -> int:
-    """1 if anything was unexpected, else 3 if a check of a required engine was not run, else 0."""
+    """1 if anything was unexpected, else 3 if a check of a required engine, or every check, was not run."""
     if not result.passed:
         return UNEXPECTED
+    if len(result.not_run) == len(result.outcomes):
+        return MISSING
     engines = {check.id: check.engine for check in result.checks}
     if any(engines[outcome.check] in required for outcome in result.not_run):
         return MISSING
@@ -197,6 +201,11 @@ def _check_outputs(request: Request) -> None:
             check_writable_file(file)
     if request.keep is not None:
         check_writable_folder(request.keep)
+        if request.keep.is_dir() and any(request.keep.iterdir()) and not (request.keep / KEPT).is_file():
+            raise UsageError(
+                f"cannot keep logs in {request.keep}: it holds files that no run kept there, and folders named "
+                "after checks are emptied; name a new or an empty folder"
+            )
     if request.html is not None:
         html.check_folder(request.html)
 
@@ -206,6 +215,7 @@ def _folder(request: Request) -> Iterator[Path]:
     """Where the checks work. Without --keep it goes at the end, unless it still holds a log."""
     if request.keep is not None:
         request.keep.mkdir(exist_ok=True)
+        (request.keep / KEPT).touch()
         yield request.keep.resolve()
         return
     folder = Path(tempfile.mkdtemp(prefix="scratchbird-"))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from scratchbird_check import guarantees
+from scratchbird_check import guarantees, tools
 
 ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "spec").glob("*.md")]
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "spec").glob("*.md")]
 )
 
 
@@ -49,3 +50,24 @@ def test_every_make_target_that_is_named_exists() -> None:
     for path in DOCUMENTS:
         for words in re.findall(r"`make ([a-z ]+)`", path.read_text(encoding="utf-8")):
             assert set(words.split()) <= targets, f"{path.name} names make {words}"
+
+
+def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scratchbird.hlc", reason="the compiled core is missing")
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_comments_in_the_readme_are_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    block = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    exec(compile(block, "README.md", "exec"), {})
+    said = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# ")]
+    assert capsys.readouterr().out.splitlines() == said
+
+
+def test_the_pinned_apalache_is_the_same_everywhere() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "model-checks.yml").read_text(encoding="utf-8")
+    assert f"apalache-{tools.APALACHE_VERSION}" in workflow

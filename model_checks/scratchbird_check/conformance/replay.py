@@ -107,6 +107,8 @@ def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = Referen
         for lane, _ in lanes.values():
             lane.close()
     assert header is not None  # An empty file is a TraceError.
+    if steps == 0:
+        raise TraceError(f"{source}: there is no step after the header: nothing was compared")
     return Report(header, steps, tuple(lanes), None, by)
 
 

@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def to_json(run: Run) -> dict[str, Any]:
-    """The whole run. ``passed`` is false if anything was unexpected; ``not_run`` says what was not tried."""
+    """The whole run. ``passed``: nothing was unexpected; ``complete``: nothing is listed in ``not_run``."""
     return {
         "report": "scratchbird_check",
         "format": FORMAT,
@@ -28,6 +28,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "machine": run.machine,
         "tools": dict(run.tools),
         "passed": run.passed,
+        "complete": not run.not_run,
         "not_run": [outcome.check for outcome in run.not_run],
         "properties": [_property(item) for item in run.properties],
         "checks": [outcome_to_json(outcome) for outcome in run.outcomes],

@@ -20,7 +20,12 @@ const DEFAULTS = {
   confirm_quorum: 2,
   counters_per_ms: 4096,
 };
-const BUG = process.argv[2] === "--bug" ? process.argv[3] : "";
+const BUGS = ["stall-and-reset", "no-carry"];
+const [OPTION, BUG = ""] = process.argv.slice(2);
+if (process.argv.length > 2 && (OPTION !== "--bug" || !BUGS.includes(BUG) || process.argv.length > 4)) {
+  console.error(`usage: clock.mjs [--bug ${BUGS.join("|")}]`);
+  process.exit(2);
+}
 
 class Impossible extends Error {}
 
