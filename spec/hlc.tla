@@ -111,9 +111,9 @@ TooFarAhead(t, wall) == Ms(t) > wall + MaxAhead
 \* @type: (Int, Int) => Bool;
 TooFarRemote(remote, believed) == Ms(remote) > believed + MaxDrift
 
-\* HLC.R6: it may be merged, but not yet.
+\* HLC.R6: it may be merged, but not yet. A millisecond is left for the next tick.
 \* @type: (Int, Int) => Bool;
-TooEarly(remote, believed) == Ms(remote) > believed + MaxAhead
+TooEarly(remote, present) == Ms(remote) >= present + MaxAhead
 
 \* HLC.R7
 \* @type: (Int, Int) => Bool;
@@ -157,6 +157,11 @@ Suspends(n) == suspended[n] \/ off[n] - anchor[n] > MaxDrift
 \* @type: Str => Int;
 Believed(n) ==
     IF Suspends(n) THEN Base + now + anchor[n] ELSE Base + now + Max(off[n], anchor[n])
+
+\* HLC.R6: by which a node judges what is early.
+\* @type: Str => Int;
+Present(n) ==
+    IF Suspends(n) \/ Believed(n) - Wall(n) > MaxSkew THEN Believed(n) ELSE Wall(n)
 
 ReadsClocks(n) ==
     /\ up[n]
@@ -248,7 +253,7 @@ Persisted(n) ==
 \* The event needs a bound that is not durable: ask for one, unless a write is under way.
 Defer(n, t) ==
     /\ promised' = IF promised[n] # 0 THEN promised
-                   ELSE [promised EXCEPT ![n] = Reservation(Max(Ms(t), Wall(n)))]
+                   ELSE [promised EXCEPT ![n] = Reservation(Ms(t))]
     /\ UNCHANGED <<world, bound, up, last, anchor, ghost>>
 
 Refuse == UNCHANGED <<world, bound, up, last, anchor, promised, ghost>>
@@ -317,14 +322,18 @@ Observe(n) ==
             /\ broken' = IF m.from \in sick \/ ~Healthy(anchor[n]) THEN broken
                          ELSE broken \union {"HLC-4 healthy"}
             /\ UNCHANGED <<world, bound, up, last, anchor, promised, own, past, before, sick>>
-           ELSE IF TooEarly(m.at, Believed(n)) THEN Refuse
+           ELSE IF TooEarly(m.at, Present(n)) THEN Refuse
            ELSE IF ~CoversMerge(bound[n], m.at) THEN
             IF Suspends(n) THEN Refuse ELSE Defer(n, m.at)
            ELSE
             /\ last' = [last EXCEPT ![n] = Merge(last[n], m.at)]
             /\ past' = [past EXCEPT ![n] = Max(past[n], m.past)]
-            /\ broken' = IF Ms(m.at) > Believed(n) + MaxAhead
-                         THEN broken \union {"HLC-4 remote"} ELSE broken
+            /\ broken' = broken \union
+                (IF Ms(m.at) > Believed(n) + MaxAhead THEN {"HLC-4 remote"} ELSE {}) \union
+                (IF /\ n \notin sick
+                    /\ m.at > last[n]
+                    /\ TooFarAhead(Successor(m.at), Wall(n))
+                 THEN {"HLC-4 silenced"} ELSE {})
             /\ UNCHANGED <<world, bound, up, anchor, promised, own, before, sick>>
 
 Next ==
@@ -344,9 +353,10 @@ HLC1 == "HLC-1" \notin broken
 HLC3 == "HLC-3" \notin broken
 \* Nothing is issued more than MaxAhead past the wall clock ...
 HLC4Own == "HLC-4 own" \notin broken
-\* ... nothing is merged more than MaxAhead past the time believed in, so that no peer
-\* keeps a node from issuing ...
+\* ... nothing is merged more than MaxAhead past the time believed in ...
 HLC4Remote == "HLC-4 remote" \notin broken
+\* ... nothing that a healthy node merges puts its clock where its next tick is refused ...
+HLC4Silenced == "HLC-4 silenced" \notin broken
 \* ... and no healthy node is refused, whatever the sick ones do, by a node whose wall
 \* clock was right when it was last trusted: also if that was set back since (HLC.R9).
 HLC4Healthy == "HLC-4 healthy" \notin broken

@@ -216,7 +216,7 @@ class Reason(Enum):
     DRIFT = "drift"
     """The remote timestamp is more than ``max_drift_ms`` past our clock: the sender's clock is wrong."""
     EARLY = "early"
-    """The remote timestamp is more than ``max_ahead_ms`` past our clock: keep the message for later."""
+    """The remote timestamp is ``max_ahead_ms`` or more past our clock: keep the message for later."""
     SUSPENDED = "suspended"
     """Our own wall clock jumped forward; peers or an operator must confirm it."""
     UNCONFIRMED = "unconfirmed"
@@ -317,13 +317,24 @@ class HybridLogicalClock:
         """Whether merging this would break the remote bound (rule HLC.R6)."""
         return remote.ms > believed + self.config.max_drift_ms
 
-    def too_early(self, remote: Timestamp, believed: int) -> bool:
+    def too_early(self, remote: Timestamp, present: int) -> bool:
         """Whether this may be merged, but not yet (rule HLC.R6).
 
         Merged at once, it would put our clock where our own ticks are refused: a node that is fast by less
-        than the remote bound would silence every node that hears it.
+        than the remote bound would silence every node that hears it. One millisecond is left for the tick
+        that follows a full counter.
         """
-        return remote.ms > believed + self.config.max_ahead_ms
+        return remote.ms >= present + self.config.max_ahead_ms
+
+    def present(self, volatile: Volatile, wall: int, monotonic: int) -> int:
+        """The time by which we judge what is early, in ms (rule HLC.R6).
+
+        It is the wall clock, by which our own ticks are judged. But a wall clock that was set back further
+        than healthy ones differ stops ticks anyhow, and must not stop merging: then it is what is believed.
+        """
+        believed = self.believed(volatile, wall, monotonic)
+        set_back = believed - wall > self.config.max_skew_ms
+        return believed if volatile.suspended or set_back else wall
 
     def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
         """Whether a message may not carry this clock yet (rule HLC.R7).
@@ -427,7 +438,7 @@ class HybridLogicalClock:
         if refused is not None:
             return state, (refused,)
         if not self.covers_issue(state.durable.bound, timestamp):
-            return self._defer(state, volatile, timestamp, event.wall)
+            return self._defer(state, volatile, timestamp)
         issued = Issued(UuidV8(timestamp, state.durable.node_id, event.random))
         return _with(state, replace(volatile, last=timestamp)), (issued,)
 
@@ -463,22 +474,21 @@ class HybridLogicalClock:
         if self.too_far_remote(event.remote, believed):
             wait = event.remote.ms - self.config.max_drift_ms - believed
             return state, (Refused(Reason.DRIFT, wait, event.wall, event.remote, event.sender),)
-        if self.too_early(event.remote, believed):
-            wait = event.remote.ms - self.config.max_ahead_ms - believed
+        present = self.present(volatile, event.wall, event.monotonic)
+        if self.too_early(event.remote, present):
+            wait = event.remote.ms - self.config.max_ahead_ms - present + 1
             return state, (Refused(Reason.EARLY, wait, event.wall, event.remote, event.sender),)
         if not self.covers_merge(state.durable.bound, event.remote):
             if volatile.suspended:
                 return state, (Refused(Reason.SUSPENDED, None, event.wall, event.remote, event.sender),)
-            return self._defer(state, volatile, event.remote, event.wall)
+            return self._defer(state, volatile, event.remote)
         last = self.merge(volatile.last, event.remote)
         return _with(state, replace(volatile, last=last)), (Merged(last),)
 
-    def _defer(
-        self, state: State, volatile: Volatile, timestamp: Timestamp, wall: int
-    ) -> tuple[State, Effects]:
+    def _defer(self, state: State, volatile: Volatile, timestamp: Timestamp) -> tuple[State, Effects]:
         if volatile.promised is not None:
             return state, (Deferred(timestamp),)
-        bound = self.reservation(max(timestamp.ms, wall))
+        bound = self.reservation(timestamp.ms)
         return _with(state, replace(volatile, promised=bound)), (Persist(bound), Deferred(timestamp))
 
     def _persisted(self, state: State, volatile: Volatile) -> tuple[State, Effects]:

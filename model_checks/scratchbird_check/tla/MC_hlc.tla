@@ -77,6 +77,12 @@ AlwaysCovers(b, t) == TRUE
 \* @type: Str => Int;
 BelievesWall(n) == Wall(n)
 
+\* @type: (Int, Int) => Bool;
+EarlyByBelief(remote, present) == Ms(remote) > present + MaxAhead
+
+\* @type: Str => Int;
+PresentByBelief(n) == Believed(n)
+
 \* A hop that forwards what it received under the clock of its own last id.
 \* @type: (Int, Int) => Int;
 BlindHopCarried(l, lastIssued) == lastIssued

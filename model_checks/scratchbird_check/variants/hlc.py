@@ -52,7 +52,7 @@ class NoRemoteBound(HybridLogicalClock):
     def too_far_remote(self, remote: Timestamp, believed: int) -> bool:
         return False
 
-    def too_early(self, remote: Timestamp, believed: int) -> bool:
+    def too_early(self, remote: Timestamp, present: int) -> bool:
         return False
 
 
@@ -61,8 +61,20 @@ class MergesAtOnce(HybridLogicalClock):
 
     __slots__ = ()
 
-    def too_early(self, remote: Timestamp, believed: int) -> bool:
+    def too_early(self, remote: Timestamp, present: int) -> bool:
         return False
+
+
+class EarlyByBelief(HybridLogicalClock):
+    """What is early is judged by the time believed in, to the very edge of what a tick may issue."""
+
+    __slots__ = ()
+
+    def too_early(self, remote: Timestamp, present: int) -> bool:
+        return remote.ms > present + self.config.max_ahead_ms
+
+    def present(self, volatile: Volatile, wall: int, monotonic: int) -> int:
+        return self.believed(volatile, wall, monotonic)
 
 
 class OneBound(HybridLogicalClock):
@@ -73,8 +85,8 @@ class OneBound(HybridLogicalClock):
     def too_far_ahead(self, timestamp: Timestamp, wall: int) -> bool:
         return timestamp.ms > wall + self.config.max_drift_ms
 
-    def too_early(self, remote: Timestamp, believed: int) -> bool:
-        return remote.ms > believed + self.config.max_drift_ms
+    def too_early(self, remote: Timestamp, present: int) -> bool:
+        return remote.ms > present + self.config.max_drift_ms
 
     def too_far_to_carry(self, last: Timestamp, believed: int) -> bool:
         return last.ms > believed + self.config.max_drift_ms
@@ -135,6 +147,7 @@ VARIANTS: dict[str, type[HybridLogicalClock]] = {
     "merge_resets_counter": MergeResetsCounter,
     "no_remote_bound": NoRemoteBound,
     "merges_at_once": MergesAtOnce,
+    "early_by_belief": EarlyByBelief,
     "one_bound": OneBound,
     "no_upper_bound": NoUpperBound,
     "bound_not_merged": BoundNotMerged,
