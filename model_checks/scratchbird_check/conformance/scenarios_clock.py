@@ -60,16 +60,16 @@ def own_bound() -> Recorder:
     )
     a = Lane(run, 1)
     a.ready(T, M)
-    a.observe(T, M, (T + 250, FULL - 1))
-    a.tick(T, M)  # (T + 250, 4095): exactly at the bound.
-    a.tick(T, M, "refused:ahead")  # Nothing changes; retry after 1 ms.
-    a.tick(T, M, "refused:ahead")
-    a.stamp(T, M)
+    a.observe(T, M, (T + 249, FULL))
+    a.tick(T, M)  # (T + 250, 0): at the bound.
+    a.tick(T - 1, M, "refused:ahead")  # Nothing changes; retry after 1 ms.
+    a.tick(T - 1, M, "refused:ahead")
+    a.stamp(T - 1, M)
+    a.tick(T, M)
+    a.observe(T + 1, M + 1, (T + 250, FULL))
+    a.tick(T, M + 1, "refused:ahead")
+    a.stamp(T, M + 1)  # Sending goes on where ticks are refused.
     a.tick(T + 1, M + 1)  # (T + 251, 0)
-    a.observe(T + 1, M + 1, (T + 251, FULL))
-    a.tick(T + 1, M + 1, "refused:ahead")
-    a.stamp(T + 1, M + 1)  # Sending goes on where ticks are refused.
-    a.tick(T + 2, M + 2)  # (T + 252, 0)
     return run
 
 
@@ -103,17 +103,17 @@ def remote_bound() -> Recorder:
     )
     a = Lane(run, 1)
     a.ready(T, M)
-    a.observe(T, M, (T + 250, 17), sender=2)
-    a.observe(T, M, (T + 251, 0), "refused:early", sender=2)
+    a.observe(T, M, (T + 249, 17), sender=2)
+    a.observe(T, M, (T + 250, 0), "refused:early", sender=2)
     a.tick(T, M)  # Early messages do not keep the node from issuing,
     a.stamp(T, M)  # nor from sending.
-    a.observe(T + 1, M + 1, (T + 251, 0), sender=2)
+    a.observe(T + 1, M + 1, (T + 250, 0), sender=2)
     a.observe(T, M, (T + 500, 17), "refused:early", sender=3)
     a.observe(T, M, (T + 501, 0), "refused:drift", sender=3)
     a.observe(T, M, (3_786_912_000_000, 0), "refused:drift", sender=65535)  # The year 2090.
     a.observe(T, M, (MAX_MS, FULL), "refused:drift", sender=4)
     a.observe(T + 1, M + 1, (T + 501, 0), "refused:early", sender=3)
-    a.observe(T + 251, M + 251, (T + 501, 0), sender=3)
+    a.observe(T + 252, M + 252, (T + 501, 0), sender=3)
     a.tick(T + 300, M + 300)
     return run
 
@@ -133,9 +133,9 @@ def set_back() -> Recorder:
     a.observe(T - 3_600_000, M + 30, (T + 200, 0))  # Peers with right clocks are not refused.
     a.observe(T - 3_600_000, M + 30, (T + 30 + 501, 0), "refused:drift")
     a.observe(T - 3_600_000, M + 600, (T + 1001, 0), "refused:early")
-    a.observe(T - 3_600_000, M + 751, (T + 1001, 0), "persist deferred")
+    a.observe(T - 3_600_000, M + 752, (T + 1001, 0), "persist deferred")
     a.persisted()
-    a.observe(T - 3_600_000, M + 751, (T + 1001, 0))
+    a.observe(T - 3_600_000, M + 752, (T + 1001, 0))
     a.tick(T + 700, M + 700, "refused:ahead")
     a.tick(T + 752, M + 752)
     return run
@@ -154,10 +154,10 @@ def jump() -> Recorder:
     a.reserve(T + 2, M + 2, "refused:suspended")
     a.stamp(T + 2, M + 2, "refused:ahead")  # The last id is 500 ms ahead of what is remembered.
     a.stamp(hour, M + 260)
-    a.observe(hour, M + 260, (T + 510, 1))
-    a.observe(hour, M + 260, (T + 511, 0), "refused:early")
+    a.observe(hour, M + 260, (T + 509, 1))
+    a.observe(hour, M + 260, (T + 510, 0), "refused:early")
     a.observe(hour, M + 260, (T + 761, 0), "refused:drift")
-    a.observe(hour, M + 750, (T + 1000, 1), "refused:suspended")  # It would need a new bound.
+    a.observe(hour, M + 751, (T + 1000, 1), "refused:suspended")  # It would need a new bound.
     a.confirm(hour, M + 600, "refused:unconfirmed")
     a.confirm(hour, M + 600, "refused:unconfirmed", peers=((2, hour), (3, hour - 251)))
     a.confirm(hour, M + 600, "refused:unconfirmed", peers=((2, hour - 251), (3, hour + 251)))
@@ -197,7 +197,7 @@ def reservation() -> Recorder:
     a.tick(T + 1001, M + 1001, "deferred")
     a.persisted()
     a.tick(T + 1001, M + 1001)
-    a.observe(T + 1400, M + 1400, (T + 1650, FULL), "persist deferred")
+    a.observe(T + 1400, M + 1400, (T + 1649, FULL), "persist deferred")
     a.observe(T + 1400, M + 1400, (T + 1600, 0))  # The bound itself is covered,
     a.observe(T + 1400, M + 1400, (T + 1600, 1), "deferred")  # and nothing above it.
     return run
@@ -210,16 +210,16 @@ def messages() -> Recorder:
     a, b, c = Lane(run, 1), Lane(run, 2), Lane(run, 3)
     a.ready(T + 200, 10)  # The walls of the three differ by as much as healthy ones may.
     b.ready(T, 20)
-    c.ready(T - 50, 30)
+    c.ready(T - 49, 30)
     a.tick(T + 200, 10)
     step, clock = a.stamp(T + 200, 10)
     b.observe(T, 20, clock, sender=1, from_step=step)  # b is a proxy: it issues nothing.
     step, clock = b.stamp(T, 20)
-    c.observe(T - 50, 30, clock, sender=2, from_step=step)
-    c.tick(T - 50, 30)  # Above the id of a, of which c knows by b alone.
-    again, older = c.stamp(T - 50, 30)
-    c.tick(T - 50, 30)
-    later, newer = c.stamp(T - 50, 30)
+    c.observe(T - 49, 30, clock, sender=2, from_step=step)
+    c.tick(T - 49, 30)  # Above the id of a, of which c knows by b alone.
+    again, older = c.stamp(T - 49, 30)
+    c.tick(T - 49, 30)
+    later, newer = c.stamp(T - 49, 30)
     a.observe(T + 200, 10, newer, sender=3, from_step=later)  # Out of order,
     a.observe(T + 200, 10, older, sender=3, from_step=again)
     a.observe(T + 200, 10, newer, sender=3, from_step=later)  # and twice.
@@ -246,7 +246,7 @@ def end_of_range() -> Recorder:
     b.tick(0, 0, "persist deferred")
     b.persisted()
     b.tick(0, 0)  # (0, 1): the timestamp (0, 0) is where a clock begins, and is never issued.
-    b.observe(0, 0, (250, 0))
+    b.observe(0, 0, (249, 0))
     return run
 
 
@@ -261,7 +261,7 @@ def small_counter() -> Recorder:
     a.tick(101, 1, "persist deferred")
     a.persisted()
     a.tick(101, 1)
-    a.observe(101, 1, (104, 1))
+    a.observe(101, 1, (103, 1))
     a.observe(101, 1, (106, 1), "refused:early")
     a.observe(101, 1, (107, 0), "refused:drift")
     a.tick(104, 4)
@@ -284,8 +284,8 @@ def one_counter() -> Recorder:
     a.tick(51, 1, "persist deferred")
     a.persisted()
     a.tick(51, 1)
-    a.observe(51, 1, (53, 0), "refused:early")
-    a.observe(51, 1, (52, 0))
+    a.observe(51, 1, (52, 0), "refused:early")
+    a.observe(51, 1, (51, 0))
     a.tick(51, 1, "refused:ahead")
     return run
 
@@ -301,8 +301,8 @@ def wide() -> Recorder:
     run = Recorder("hlc_wide_config", "Bounds of minutes, and three peers to confirm.", config=config)
     a = Lane(run, 1)
     a.ready(T, M)
-    a.observe(T, M, (T + 60_000, FULL))
-    a.tick(T, M, "refused:ahead")
+    a.observe(T, M, (T + 59_999, FULL))
+    a.tick(T - 1, M, "refused:ahead")
     a.tick(T + 60_001, M + 60_001)
     a.tick(T + 60_001 + 120_001, M + 60_001, "refused:suspended")
     a.confirm(T + 180_002, M + 60_001, "refused:unconfirmed", peers=((2, T + 180_002), (3, T + 180_002)))

@@ -20,7 +20,7 @@ def crash_after_write() -> Recorder:
     a.tick(T - 100, 0, "refused:ahead")  # The bound is T + 1000.
     a.stamp(T - 100, 0, "refused:ahead")
     a.observe(T - 100, 0, (T + 300, 3), "refused:early")
-    a.observe(T - 100, 0, (T + 150, 3))
+    a.observe(T - 100, 0, (T + 149, 3))
     a.tick(T + 749, 849, "refused:ahead")
     a.stamp(T + 749, 849, "refused:ahead")
     a.stamp(T + 750, 850)
@@ -165,7 +165,7 @@ def small_restarts() -> Recorder:
     a.crash()
     a.start(8, 0)
     a.tick(8, 0, "refused:ahead")
-    a.observe(8, 0, (11, 1))
+    a.observe(8, 0, (10, 1))
     a.observe(8, 0, (13, 1), "refused:early")
     a.observe(8, 0, (14, 0), "refused:drift")
     a.tick(11, 3, "persist deferred")

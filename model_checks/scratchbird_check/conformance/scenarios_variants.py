@@ -95,8 +95,27 @@ def merges_at_once() -> Recorder:
     healthy.observe(T, 7, clock, "refused:early", sender=1, from_step=step)
     healthy.tick(T, 7)
     healthy.stamp(T, 7)
-    healthy.observe(T + 150, 157, clock, sender=1, from_step=step)
-    healthy.tick(T + 150, 157)
+    healthy.observe(T + 151, 158, clock, sender=1, from_step=step)
+    healthy.tick(T + 151, 158)
+    return run
+
+
+def early_by_belief() -> Recorder:
+    run = Recorder(
+        "hlc_variant_early_by_belief",
+        "After a merge the next tick is not refused, also where the wall clock went back a little (HLC-4).",
+    )
+    fast, healthy = Lane(run, 1), Lane(run, 2)
+    fast.ready(T + 400, M)
+    healthy.ready(T + 250, 7)
+    fast.tick(T + 400, M)
+    step, clock = fast.stamp(T + 400, M)
+    healthy.observe(T, 7, clock, "refused:early", sender=1, from_step=step)  # Its wall clock went back by 250.
+    healthy.observe(T + 150, 157, clock, "refused:early", sender=1, from_step=step)
+    healthy.observe(T + 151, 158, clock, sender=1, from_step=step)
+    healthy.tick(T + 151, 158)
+    healthy.observe(T + 151, 158, (T + 400, FULL), sender=1)
+    healthy.tick(T + 151, 158)  # (T + 401, 0): a millisecond is left for a full counter.
     return run
 
 
@@ -107,12 +126,12 @@ def one_bound() -> Recorder:
     )
     fast, slow = Lane(run, 1), Lane(run, 2)
     fast.ready(T, M)
-    fast.observe(T, M, (T + 250, FULL))  # As far as a burst takes it.
+    fast.observe(T + 1, M + 1, (T + 250, FULL))  # As far as a burst takes it.
     fast.tick(T, M, "refused:ahead")  # With one bound for all this would be (T + 251, 0).
     slow.ready(T - 250, 7)
     step, clock = fast.stamp(T, M)
     slow.observe(T - 250, 7, clock, "refused:early", sender=1, from_step=step)
-    slow.observe(T, 257, clock, sender=1, from_step=step)
+    slow.observe(T + 1, 258, clock, sender=1, from_step=step)
     return run
 
 
@@ -190,7 +209,7 @@ def carries_unchecked() -> Recorder:
     a.start(T, 0)
     a.stamp(T, 0, "refused:ahead")  # It would carry the bound, 1000 ms ahead.
     step, clock = a.stamp(T + 750, 750)
-    b.observe(T + 750, 757, clock, sender=1, from_step=step)
+    b.observe(T + 751, 758, clock, sender=1, from_step=step)
     return run
 
 
@@ -201,6 +220,7 @@ VARIANT_SCENARIOS: dict[str, Callable[[], Recorder]] = {
     "merge_resets_counter": merge_resets_counter,
     "no_remote_bound": no_remote_bound,
     "merges_at_once": merges_at_once,
+    "early_by_belief": early_by_belief,
     "one_bound": one_bound,
     "no_upper_bound": no_upper_bound,
     "bound_not_merged": bound_not_merged,

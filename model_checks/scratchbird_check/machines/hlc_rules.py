@@ -152,8 +152,9 @@ class ClockMachine(RuleBasedStateMachine):
     def hear_early(self, number: int, above: int, full: bool, again: bool) -> None:
         """A message whose clock is ahead of what may be merged; it is kept, and arrives again when it may."""
         node, config = self._awake(number), self.world.config
-        believed = max(self.world.wall(node), self.world.monotonic(node) + node.state["anchor"])
-        clock = min(believed + config.max_ahead_ms + above, MAX_MS), full * (config.counters_per_ms - 1)
+        wall, remembered = self.world.wall(node), self.world.monotonic(node) + node.state["anchor"]
+        present = remembered if remembered - wall > config.max_skew_ms else wall
+        clock = min(present + config.max_ahead_ms + above, MAX_MS), full * (config.counters_per_ms - 1)
         answer = self._hear(node, clock)
         if again and outcome(answer) == "refused:early":
             self.world.now += answer.effects[0]["retry_after_ms"]

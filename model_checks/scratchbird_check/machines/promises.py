@@ -164,6 +164,13 @@ class Onlooker:
                 self._demand(
                     "HLC.R12", clock <= _clock(before["bound"]), f"{clock} was merged above the bound"
                 )
+                full = clock[1] >= config.counters_per_ms - 1
+                behind = believed - wall > config.max_skew_ms or node.jumped
+                self._demand(
+                    "HLC-4 silenced",
+                    behind or clock <= _clock(before["last"]) or clock[0] + full <= wall + config.max_ahead_ms,
+                    f"{clock} was merged at the wall clock {wall}, where the next tick would be refused",
+                )
                 node.past = max(node.past, message.past)
                 node.tail = self._happens(node, *([] if message.event is None else [message.event]))
             case "stamped":

@@ -297,10 +297,18 @@ def _delivered(
     match effects[-1]:
         case Merged():
             believed = instance.clock.believed(volatile, wall, monotonic)
-            too_far = instance.unpack(message.at).ms > believed + instance.config.max_drift_ms
+            remote, ahead = instance.unpack(message.at), instance.config.max_ahead_ms
+            before = world.states[index].volatile
+            assert before is not None
+            broken = set(world.broken)
+            if remote.ms > believed + ahead:
+                broken.add("HLC-4 remote")
+            healthy = instance.nodes[index] not in world.sick
+            if healthy and remote > before.last and instance.clock.successor(remote).ms > wall + ahead:
+                broken.add("HLC-4 silenced")
             return after._replace(
                 past=_put(world.past, index, max(world.past[index], message.past)),
-                broken=world.broken | {"HLC-4 remote"} if too_far else world.broken,
+                broken=frozenset(broken),
             )
         case Refused(reason=reason) if reason.value == "drift":
             right = instance.healthy(volatile.anchor - instance.base)

@@ -155,6 +155,11 @@ class Clock {
     return this.volatile.suspended ? remembered : Math.max(wall, remembered);
   }
 
+  present(event) {
+    const believed = this.believed(event); // HLC.R6: by the wall clock, unless it was set back a long way
+    return this.volatile.suspended || believed - event.wall > this.config.max_skew_ms ? believed : event.wall;
+  }
+
   whyNot(at, wall) {
     if (this.volatile.suspended) return [{ effect: "refused", reason: "suspended", wall }];
     if (at[0] > MAX_MS) return [{ effect: "refused", reason: "exhausted", wall }]; // HLC.R17
@@ -164,7 +169,7 @@ class Clock {
 
   reservation(ms) {
     const to = ms + this.config.reserve_ms; // HLC.R13
-    return to > MAX_MS ? [MAX_MS, this.config.counters_per_ms - 1] : [to, 0];
+    return to > MAX_MS ? [MAX_MS, 4095] : [to, 0];
   }
 
   persist(bound) {
@@ -172,10 +177,10 @@ class Clock {
     return { effect: "persist", bound };
   }
 
-  defer(needs, wall) {
+  defer(needs) {
     const deferred = { effect: "deferred", needs };
     if (this.volatile.promised !== null) return [deferred];
-    return [this.persist(this.reservation(Math.max(needs[0], wall))), deferred];
+    return [this.persist(this.reservation(needs[0])), deferred];
   }
 }
 
@@ -200,7 +205,7 @@ const RULES = {
       const at = this.candidate(wall);
       const refused = this.whyNot(at, wall);
       if (refused) return refused;
-      if (after(at, this.durable.bound)) return this.defer(at, wall); // HLC.R12
+      if (after(at, this.durable.bound)) return this.defer(at); // HLC.R12
       this.volatile.last = at;
       return [{ effect: "issued", id: idText(at, this.durable.node_id, random), timestamp: at }];
     },
@@ -210,13 +215,14 @@ const RULES = {
     check: ({ remote, sender }) => [timestamp(remote), nodeId(sender)],
     rule(event) {
       const { wall, remote, sender } = event;
-      for (const [reason, limit] of [["drift", this.config.max_drift_ms], ["early", this.config.max_ahead_ms]]) {
-        const retry_after_ms = remote[0] - limit - this.believed(event);
+      const limits = { drift: this.believed(event) + this.config.max_drift_ms, early: this.present(event) + this.config.max_ahead_ms - 1 };
+      for (const [reason, limit] of Object.entries(limits)) {
+        const retry_after_ms = remote[0] - limit;
         if (retry_after_ms > 0) return [{ effect: "refused", reason, retry_after_ms, wall, remote, sender }];
       }
       if (after(remote, this.durable.bound)) {
         if (this.volatile.suspended) return [{ effect: "refused", reason: "suspended", wall, remote, sender }];
-        return this.defer(remote, wall);
+        return this.defer(remote);
       }
       this.volatile.last = later(this.volatile.last, remote); // HLC.R5
       return [{ effect: "merged", last: this.volatile.last }];
