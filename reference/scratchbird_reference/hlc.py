@@ -32,6 +32,7 @@ from scratchbird_reference.uuid8 import (
     check_random,
     check_range,
     check_timestamp,
+    shown,
 )
 
 ZERO = Timestamp(0, 0)
@@ -62,7 +63,7 @@ class Config:
             value = getattr(self, name)
             if not _is_whole(value) or not 0 < value <= MAX_MS:
                 raise ConfigurationError(
-                    f"{name} is {value!r}: it must be a whole number, at least 1 and at most {MAX_MS}"
+                    f"{name} is {shown(value)}: it must be a whole number, at least 1 and at most {MAX_MS}"
                 )
         if self.max_ahead_ms + self.max_skew_ms > self.max_drift_ms:
             raise ConfigurationError(
@@ -72,7 +73,7 @@ class Config:
             )
         if not _is_whole(self.counters_per_ms) or not 1 <= self.counters_per_ms <= MAX_COUNTER + 1:
             raise ConfigurationError(
-                f"counters_per_ms is {self.counters_per_ms!r}: it must be a whole number from 1 to "
+                f"counters_per_ms is {shown(self.counters_per_ms)}: it must be a whole number from 1 to "
                 f"{MAX_COUNTER + 1}"
             )
 
@@ -93,6 +94,10 @@ class Durable:
     def __post_init__(self) -> None:
         check_node_id(self.node_id)
         check_timestamp(self.bound)
+        for node_id in self.retired:
+            check_node_id(node_id)
+        if self.node_id in self.retired:
+            raise CallerError(f"node id {self.node_id} is retired: a retired id never comes back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,7 +556,12 @@ def check_event(event: Event) -> None:
         case Retire():
             check_node_id(event.new_node_id)
         case Confirm():
-            for node, wall in event.peers:
+            if not isinstance(event.operator, bool):
+                raise CallerError(f"operator {shown(event.operator)} is neither True nor False")
+            for peer in event.peers:
+                if not isinstance(peer, tuple) or len(peer) != 2:
+                    raise CallerError(f"{shown(peer)} is no peer: pass (node id, its wall clock in ms)")
+                node, wall = peer
                 check_node_id(node)
                 check_range(f"wall clock in ms of node {node}", wall, 0, MAX_MS)
             if len({node for node, _ in event.peers}) != len(event.peers):

@@ -54,7 +54,9 @@ class Timestamp(NamedTuple):
 
 
 def check_timestamp(timestamp: Timestamp) -> None:
-    """Raise :class:`CallerError` unless both parts are in range."""
+    """Raise :class:`CallerError` unless it is a :class:`Timestamp` with both parts in range."""
+    if not isinstance(timestamp, Timestamp):
+        raise CallerError(f"{shown(timestamp)} is no timestamp: pass Timestamp(milliseconds, counter)")
     check_range("milliseconds", timestamp.ms, 0, MAX_MS)
     check_range("counter", timestamp.counter, 0, MAX_COUNTER)
 
@@ -69,12 +71,19 @@ def check_random(random: int) -> None:
     check_range("random", random, 0, MAX_RANDOM)
 
 
+def shown(value: object) -> str:
+    """A value for an error message: short, and also where Python refuses to print a huge integer."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)[:80]
+
+
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Raise :class:`CallerError` unless ``value`` is a whole number from ``low`` to ``high``."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise CallerError(f"{name} {value!r} is no whole number: pass an int from {low} to {high}")
+        raise CallerError(f"{name} {shown(value)} is no whole number: pass an int from {low} to {high}")
     if not low <= value <= high:
-        raise CallerError(f"{name} {value} is out of range: it must be from {low} to {high}")
+        raise CallerError(f"{name} {shown(value)} is out of range: it must be from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,8 +123,7 @@ class UuidV8:
     @classmethod
     def from_int(cls, value: int) -> UuidV8:
         """Read 128 bits; :class:`CallerError` if they are no UUIDv8 of this layout (rule UUID8.R4)."""
-        if not 0 <= value < 1 << 128:
-            raise CallerError(f"{value} does not fit into 128 bits: pass the 16 bytes of a UUID as an int")
+        check_range("UUID of 128 bits", value, 0, (1 << 128) - 1)
         version = value >> _VERSION_SHIFT & 0xF
         variant = value >> _VARIANT_SHIFT & 0b11
         if version != VERSION:

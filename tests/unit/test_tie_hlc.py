@@ -80,6 +80,7 @@ SEEN_IN = {
     "merge_resets_counter": "burst",
     "no_remote_bound": "pair",
     "merges_at_once": "fast",
+    "early_by_belief": "burst",
     "one_bound": "one",
     "no_upper_bound": "one",
     "bound_not_merged": "pair",
