@@ -23,7 +23,7 @@ class Reason(Enum):
     DRIFT = "drift"
     """The remote timestamp is more than ``max_drift_ms`` past our clock: the sender's clock is wrong."""
     EARLY = "early"
-    """The remote timestamp is more than ``max_ahead_ms`` past our clock: keep the message for later."""
+    """The remote timestamp is ``max_ahead_ms`` or more past our clock: keep the message for later."""
     SUSPENDED = "suspended"
     """Our own wall clock jumped forward; peers or an operator must confirm it."""
     UNCONFIRMED = "unconfirmed"

@@ -166,7 +166,7 @@ class RemoteDriftError(RemoteClockError):
 
 
 class RemoteEarlyError(RemoteClockError):
-    """A peer's timestamp is more than ``max_ahead_ms`` past our clock: keep the message for later."""
+    """A peer's timestamp is ``max_ahead_ms`` or more past our clock: keep the message for later."""
 
     def __str__(self) -> str:
         return (

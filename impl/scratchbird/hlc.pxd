@@ -116,9 +116,9 @@ cdef inline bint too_far_remote(ClockState *clock, uint64_t remote, int64_t beli
     return ms_of(remote) > believed + clock.settings.max_drift
 
 
-cdef inline bint too_early(ClockState *clock, uint64_t remote, int64_t believed) noexcept nogil:
-    """Whether this may be merged, but not yet (rule HLC.R6)."""
-    return ms_of(remote) > believed + clock.settings.max_ahead
+cdef inline bint too_early(ClockState *clock, uint64_t remote, int64_t present) noexcept nogil:
+    """Whether this may be merged, but not yet: a millisecond is left for a full counter (rule HLC.R6)."""
+    return ms_of(remote) >= present + clock.settings.max_ahead
 
 
 cdef inline bint too_far_to_carry(ClockState *clock, int64_t believed) noexcept nogil:
@@ -130,6 +130,11 @@ cdef inline int64_t believed(ClockState *clock, int64_t wall, int64_t monotonic)
     """What we hold the time to be when no id is issued, in ms (rules HLC.R6 and HLC.R7)."""
     cdef int64_t remembered = monotonic + clock.anchor
     return remembered if clock.suspended else max(wall, remembered)
+
+
+cdef inline int64_t present(ClockState *clock, int64_t wall, int64_t believed) noexcept nogil:
+    """The time by which we judge what is early: the wall clock, unless it was set back far (rule HLC.R6)."""
+    return believed if clock.suspended or believed - wall > clock.settings.max_skew else wall
 
 
 cdef inline bint covers(ClockState *clock, uint64_t timestamp) noexcept nogil:
@@ -191,12 +196,12 @@ cdef inline Step why_not(ClockState *clock, uint64_t timestamp, int64_t wall) no
     return outcome(DONE)
 
 
-cdef inline Step defer(ClockState *clock, uint64_t timestamp, int64_t wall) noexcept nogil:
+cdef inline Step defer(ClockState *clock, uint64_t timestamp) noexcept nogil:
     """At most one write is under way (rule HLC.R13)."""
     if clock.writing:
         return Step(REPEAT, timestamp, 0, 0)
     clock.writing = True
-    clock.promised = reservation(clock, max(ms_of(timestamp), wall))
+    clock.promised = reservation(clock, ms_of(timestamp))
     return Step(WRITE_AND_REPEAT, timestamp, clock.promised, 0)
 
 
@@ -216,7 +221,7 @@ cdef inline Step issue(ClockState *clock, int64_t wall, int64_t monotonic, uint6
     if step.outcome != DONE:
         return step
     if not covers(clock, final):
-        return defer(clock, final, wall)
+        return defer(clock, final)
     clock.last = final
     step.timestamp = first
     return step
@@ -267,10 +272,11 @@ cdef inline Step observe(
     now = believed(clock, wall, monotonic)
     if too_far_remote(clock, remote, now):
         return Step(DRIFT, 0, 0, ms_of(remote) - clock.settings.max_drift - now)
+    now = present(clock, wall, now)
     if too_early(clock, remote, now):
-        return Step(EARLY, 0, 0, ms_of(remote) - clock.settings.max_ahead - now)
+        return Step(EARLY, 0, 0, ms_of(remote) - clock.settings.max_ahead - now + 1)
     if not covers(clock, remote):
-        return outcome(SUSPENDED) if clock.suspended else defer(clock, remote, wall)
+        return outcome(SUSPENDED) if clock.suspended else defer(clock, remote)
     clock.last = merge(clock.last, remote)
     step.timestamp = clock.last
     return step

@@ -44,7 +44,7 @@ def sample(count: int) -> list[tuple[tuple[int, int], int, int]]:
 
 
 def pairs() -> list[tuple[UuidV8, reference.UuidV8]]:
-    return [(UuidV8(t, n, r), reference.UuidV8(Timestamp(*t), n, r)) for t, n, r in sample(200)]
+    return [(UuidV8(t, n, r), reference.UuidV8(reference.Timestamp(*t), n, r)) for t, n, r in sample(200)]
 
 
 def test_layout_is_the_references() -> None:
@@ -191,7 +191,7 @@ def test_refuses_the_parts_that_the_reference_refuses(
     timestamp: object, node_id: object, bits: object
 ) -> None:
     with pytest.raises(reference_errors.CallerError) as theirs:
-        reference.UuidV8(Timestamp(*timestamp), node_id, bits)  # type: ignore[misc, arg-type]  # Bad input.
+        reference.UuidV8(reference.Timestamp(*timestamp), node_id, bits)  # type: ignore[misc, arg-type]  # Bad input.
     with pytest.raises(CallerError) as mine:
         UuidV8(timestamp, node_id, bits)  # type: ignore[arg-type]  # Bad input.
     assert str(mine.value) == str(theirs.value)
