@@ -8,6 +8,7 @@ that is not leaves TLC in a state without successor: a deadlock, which names the
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -116,7 +117,7 @@ RunsNext == Step \\/ Done
         encoding="utf-8",
     )
     lines = [
-        line.replace("INIT Init", "INIT RunsInit").replace("NEXT Next", "NEXT RunsNext")
+        re.sub(r"^INIT \w+$", "INIT RunsInit", line).replace("NEXT Next", "NEXT RunsNext")
         for line in configuration.splitlines()
     ]
     (folder / f"{_MODULE}.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -105,7 +105,7 @@ def replay_behaviours(check: Check, context: Context) -> Outcome:
         steps += len(states) - 1
     if behaviours < number:
         return tlc.unexpected(check, f"{behaviours} behaviours were written, {number} asked for", ended.log)
-    if lacking := sorted(ACTIONS - seen):
+    if lacking := sorted((ACTIONS | {CARRY}) - seen):
         return tlc.unexpected(check, f"no behaviour takes {', '.join(lacking)}", ended.log)
     detail = f"{behaviours:,} behaviours, {steps:,} steps, all of them the reference's"
     figures = {"behaviours": behaviours, "steps": steps}
@@ -115,6 +115,9 @@ def replay_behaviours(check: Check, context: Context) -> Outcome:
 ACTIONS = frozenset(
     {"Pass", "Shift", "Start", "Crash", "Stop", "Persisted", "Tick", "Reserve", "Confirm", "Send", "Observe"}
 )
+
+
+CARRY = "a tick that carries"
 
 
 def instance_of(
@@ -193,8 +196,21 @@ def follow(instance: Instance, states: list[dict[str, Any]]) -> set[str]:
             raise TieBroken(f"step to state {number} is none of the reference's: {world} -> {after}")
         if len(actions) == 1:
             taken |= actions
+        if actions == {"Tick"} and _carried(instance, world, after):
+            taken.add(CARRY)
         world = after
     return taken
+
+
+def _carried(instance: Instance, world: World, after: World) -> bool:
+    """Whether a full counter carried past the wall clock in this step."""
+    for index, state in enumerate(world.states):
+        if state.volatile is not None and after.own[index] != world.own[index]:
+            last, issued = state.volatile.last, instance.unpack(after.own[index])
+            wall = instance.base + world.now + world.off[index]
+            full = last.counter == instance.config.counters_per_ms - 1
+            return full and issued == (last.ms + 1, 0) and issued.ms > wall
+    return False
 
 
 def _difference(world: World, wanted: set[tuple[str, World]], found: set[tuple[str, World]]) -> str:
