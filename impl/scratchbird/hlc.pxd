@@ -37,6 +37,8 @@ cdef struct ClockState:
     uint64_t promised
     bint suspended
     bint stopping
+    # How often the wall clock was trusted anew, for readings that are older: no part of the rules.
+    uint64_t trusted
 
 
 cdef enum Outcome:
@@ -181,6 +183,7 @@ cdef inline Step start(ClockState *clock, int64_t wall, int64_t monotonic) noexc
     clock.up = True
     clock.last = clock.bound
     clock.anchor = wall - monotonic
+    clock.trusted += 1
     clock.writing = clock.suspended = clock.stopping = False
     return outcome(DONE)
 
@@ -305,6 +308,7 @@ cdef inline Step confirm(
     if not trusted and agreeing < clock.settings.confirm_quorum:
         return outcome(UNCONFIRMED)
     clock.anchor = wall - monotonic
+    clock.trusted += 1
     clock.suspended = False
     return step
 
@@ -338,7 +342,7 @@ cdef class ClockCore:
     cdef ClockState _copy(self) noexcept
     cdef tuple _effects(self, str event, Step step, int64_t wall, object remote=*, object sender=*)
     cdef Step claim(self, int64_t wall, int64_t monotonic, uint64_t count) noexcept nogil
-    cdef Step merge_remote(self, int64_t wall, int64_t monotonic, uint64_t remote) noexcept nogil
+    cdef Step vote(self, int64_t wall, int64_t monotonic, operator, peers, const uint64_t *trusted) except *
 
 
 cdef struct Reading:
@@ -346,6 +350,7 @@ cdef struct Reading:
     int64_t monotonic
     uint64_t random     # drawn for the id
     bint low            # whether less than half of the reservation is left
+    uint64_t trusted    # which trust in the wall clock the reading is as new as
 
 
 cdef class Clock:
@@ -358,10 +363,12 @@ cdef class Clock:
     cdef int64_t _read_at
     cdef int64_t _wall_read
     cdef int64_t _monotonic_read
+    cdef uint64_t _trusted_read
     cdef uint64_t _forks
     cdef Random _random
 
     cdef int _check_process(self) except -1
     cdef int _read(self, int64_t *wall, int64_t *monotonic) except -1
+    cdef int _read_and_acquire(self, int64_t *wall, int64_t *monotonic, int64_t *tick) except -1
     cdef uint64_t _claim(self, uint64_t count) except 0
-    cdef int _reserve_if_low(self, int64_t wall, int64_t monotonic) except -1
+    cdef int _reserve_if_low(self, int64_t wall, int64_t monotonic, uint64_t trusted) except -1

@@ -24,8 +24,8 @@ from scratchbird.errors import (
     BugError, CallerError, ClockAheadError, ClockExhaustedError, ClockForkedError, ClockStoppedError,
     ClockSuspendedError, ClockUnconfirmedError, ConfigurationError, RemoteDriftError, RemoteEarlyError,
 )
-from scratchbird.store import Durable
-from scratchbird.timestamp import MAX_MS
+from scratchbird.store import Claim, Durable
+from scratchbird.timestamp import MAX_MS, shown
 
 if watch_forks() != 0:
     raise MemoryError("the system has no memory left to watch for forks")
@@ -98,7 +98,9 @@ cdef class ClockCore:
         cdef int64_t w = _wall(wall), m = _monotonic(monotonic)
         cdef uint64_t packed = pack(remote)
         whole(sender, "node id", 1, 0xFFFF)
-        cdef Step step = self.merge_remote(w, m, packed)
+        acquire(&self.clock.lock)
+        cdef Step step = observe(&self.clock, w, m, packed)
+        release(&self.clock.lock)
         if step.outcome == DONE:
             return (Merged(unpack(step.timestamp)),)
         return self._effects("Observe", step, w, unpack(packed), sender)
@@ -132,24 +134,8 @@ cdef class ClockCore:
         ``peers`` holds (node id, that node's wall clock at this reading), each peer once.
         """
         cdef int64_t w = _wall(wall), m = _monotonic(monotonic)
-        cdef int64_t theirs, agreeing = 0
-        if not isinstance(operator, bool):
-            raise CallerError(f"operator {operator!r} is neither True nor False")
-        cdef bint trusted = operator
-        cdef set voters = set()
         peers = _listed(peers, "peers", "(node id, that node's wall clock in ms) of each")
-        for peer in peers:
-            node, clock = _pair(peer)
-            whole(node, "node id", 1, 0xFFFF)
-            theirs = whole(clock, f"wall clock in ms of node {node}", 0, MAX_MS_C)
-            if node in voters:
-                raise CallerError(f"peers {peers} name node {node} twice: each peer has one vote")
-            voters.add(node)
-            agreeing += -self.clock.settings.max_skew <= theirs - w <= self.clock.settings.max_skew
-        cdef bint own_vote = self.node_id in voters
-        acquire(&self.clock.lock)
-        cdef Step step = confirm(&self.clock, w, m, trusted, agreeing, own_vote)
-        release(&self.clock.lock)
+        cdef Step step = self.vote(w, m, operator, peers, NULL)
         return (Confirmed(),) if step.outcome == DONE else self._effects("Confirm", step, w)
 
     def stop(self):
@@ -253,11 +239,37 @@ cdef class ClockCore:
         release(&self.clock.lock)
         return step
 
-    cdef Step merge_remote(self, int64_t wall, int64_t monotonic, uint64_t remote) noexcept nogil:
+    cdef Step vote(self, int64_t wall, int64_t monotonic, operator, peers, const uint64_t *trusted) except *:
+        """A confirmation; REPEAT where the wall clock was trusted anew since the reading, if that matters."""
+        cdef int64_t theirs, agreeing = 0
+        if not isinstance(operator, bool):
+            raise CallerError(f"operator {shown(operator)} is neither True nor False")
+        cdef bint by_operator = operator
+        cdef set voters = set()
+        for peer in peers:
+            node, clock = _pair(peer)
+            whole(node, "node id", 1, 0xFFFF)
+            theirs = whole(clock, f"wall clock in ms of node {node}", 0, MAX_MS_C)
+            if node in voters:
+                raise CallerError(f"peers {shown(peers)} name node {node} twice: each peer has one vote")
+            voters.add(node)
+            agreeing += -self.clock.settings.max_skew <= theirs - wall <= self.clock.settings.max_skew
+        cdef bint own_vote = self.node_id in voters
+        cdef Step step = outcome(REPEAT)
         acquire(&self.clock.lock)
-        cdef Step step = observe(&self.clock, wall, monotonic, remote)
+        if trusted == NULL or trusted[0] == self.clock.trusted:
+            step = confirm(&self.clock, wall, monotonic, by_operator, agreeing, own_vote)
         release(&self.clock.lock)
         return step
+
+    def _reserve_early(self, wall, monotonic, trusted):
+        """For the clock that programs use: ``reserve``, unless the wall clock was trusted anew meanwhile."""
+        cdef int64_t w = _wall(wall), m = _monotonic(monotonic)
+        cdef uint64_t since = trusted
+        acquire(&self.clock.lock)
+        if since == self.clock.trusted:
+            reserve(&self.clock, w, m)
+        release(&self.clock.lock)
 
     cdef tuple _effects(self, str event, Step step, int64_t wall, object remote=None, object sender=None):
         """What a step says, as effects, or :class:`CallerError` where it was impossible."""
@@ -290,7 +302,7 @@ cdef class ClockCore:
 cdef int64_t _setting(name, value) except? -1:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_MS:
         raise ConfigurationError(
-            f"{name} is {value!r}: it must be a whole number, at least 1 and at most {MAX_MS}"
+            f"{name} is {shown(value)}: it must be a whole number, at least 1 and at most {MAX_MS}"
         )
     return value
 
@@ -307,12 +319,12 @@ cdef tuple _listed(value, str name, str what):
     try:
         return tuple(value)
     except TypeError:
-        raise CallerError(f"{name} {value!r} is no list: pass {what}") from None
+        raise CallerError(f"{name} {shown(value)} is no list: pass {what}") from None
 
 
 cdef tuple _pair(peer):
     if not isinstance(peer, (tuple, list)) or len(peer) != 2:
-        raise CallerError(f"peer {peer!r} is no vote: pass (node id, that node's wall clock in ms)")
+        raise CallerError(f"peer {shown(peer)} is no vote: pass (node id, that node's wall clock in ms)")
     return tuple(peer)
 
 

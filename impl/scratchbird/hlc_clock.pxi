@@ -36,6 +36,7 @@ cdef class Clock:
 
     :raises ConfigurationError: if the settings contradict each other, or the store belongs to another node
         id, or ``node_id`` was retired.
+    :raises CallerError: if another clock has the store.
     :raises DiskError: if the store can not be read.
     """
 
@@ -45,29 +46,34 @@ cdef class Clock:
         whole(node_id, "node id", 1, 0xFFFF)
         timeout = _setting("write_timeout_ms", write_timeout_ms)
         ClockCore(node_id, **settings)  # Settings that contradict each other are refused before any I/O.
-        durable = store.load()
-        if durable is None:
-            durable = Durable(node_id)
-        if node_id in durable.retired:
-            raise ConfigurationError(
-                f"node id {node_id} was retired in this store, and never comes back: use {durable.node_id}"
-            )
-        if durable.node_id != node_id:
-            raise ConfigurationError(
-                f"this store belongs to node id {durable.node_id}, not {node_id}: pass the node's own store, "
-                "or retire the old node id first"
-            )
-        self.core = ClockCore(node_id, bound=durable.bound, retired=durable.retired, **settings)
-        self._forks = forks()
-        self._wall = wall
-        self._monotonic = monotonic
-        self._injected = wall is not None or monotonic is not None
-        seed = os.urandom(32)
-        for position in range(4):
-            self._random.word[position] = int.from_bytes(seed[8 * position : 8 * position + 8], "little") | 1
-        self._writer = BoundWriter(self.core, store, timeout)
-        self._read(&now, &since)
-        self.core.start(now, since)
+        claim = Claim(store)
+        try:
+            durable = store.load()
+            if durable is None:
+                durable = Durable(node_id)
+            if node_id in durable.retired:
+                raise ConfigurationError(
+                    f"node id {node_id} was retired in this store, and never comes back: use {durable.node_id}"
+                )
+            if durable.node_id != node_id:
+                raise ConfigurationError(
+                    f"this store belongs to node id {durable.node_id}, not {node_id}: pass the node's own "
+                    "store, or retire the old node id first"
+                )
+            self.core = ClockCore(node_id, bound=durable.bound, retired=durable.retired, **settings)
+            self._forks = forks()
+            self._wall = wall
+            self._monotonic = monotonic
+            self._injected = wall is not None or monotonic is not None
+            seed = os.urandom(32)
+            for position in range(4):
+                self._random.word[position] = int.from_bytes(seed[8 * position : 8 * position + 8], "little") | 1
+            self._writer = BoundWriter(self.core, store, claim, timeout)
+            self._read(&now, &since)
+            self.core.start(now, since)
+        except BaseException:  # Another clock may try the store.
+            claim.release()
+            raise
 
     @cython.binding(False)
     def tick(self):
@@ -83,7 +89,7 @@ cdef class Clock:
         if step.outcome != DONE:
             step.timestamp = self._claim(1)
         elif reading.low:
-            self._writer.reserve_early(reading.wall, reading.monotonic)
+            self._writer.reserve_early(reading.wall, reading.monotonic, reading.trusted)
         return make(high_word(step.timestamp), low_word(self.core.clock.node_id, reading.random >> 18))
 
     def tick_many(self, count):
@@ -125,7 +131,8 @@ cdef class Clock:
 
         Stopped clocks and failing stores as in :meth:`tick`.
         """
-        cdef uint64_t remote = _remote(id_or_timestamp)
+        cdef ClockState *clock = &self.core.clock
+        cdef uint64_t remote = _remote(id_or_timestamp), trusted
         cdef int64_t wall = 0, monotonic = 0
         cdef bint repeated = False
         cdef Step step
@@ -133,10 +140,12 @@ cdef class Clock:
         deadline = None
         while True:
             self._check_process()
-            self._read(&wall, &monotonic)
-            step = self.core.merge_remote(wall, monotonic, remote)
+            self._read_and_acquire(&wall, &monotonic, NULL)
+            step = observe(clock, wall, monotonic, remote)
+            trusted = clock.trusted
+            release(&clock.lock)
             if step.outcome == DONE:
-                self._reserve_if_low(wall, monotonic)
+                self._reserve_if_low(wall, monotonic, trusted)
                 return unpack(step.timestamp)
             if step.outcome == REPEAT or step.outcome == WRITE_AND_REPEAT:
                 deadline = self._writer.wait(deadline)
@@ -158,8 +167,7 @@ cdef class Clock:
         for attempt in range(2):  # This thread may have been paused since the reading: look again.
             if step.outcome == AHEAD:
                 self._check_process()
-                self._read(&wall, &monotonic)
-                acquire(&self.core.clock.lock)
+                self._read_and_acquire(&wall, &monotonic, NULL)
                 step = stamp(&self.core.clock, wall, monotonic)
                 release(&self.core.clock.lock)
         if step.outcome != DONE:
@@ -173,8 +181,7 @@ cdef class Clock:
         """
         cdef int64_t wall = 0, monotonic = 0
         self._check_process()
-        self._read(&wall, &monotonic)
-        acquire(&self.core.clock.lock)
+        self._read_and_acquire(&wall, &monotonic, NULL)
         cdef Step step = reserve(&self.core.clock, wall, monotonic)
         release(&self.core.clock.lock)
         if step.outcome != WRITE and step.outcome != UNCHANGED:
@@ -189,11 +196,20 @@ cdef class Clock:
         :raises ClockUnconfirmedError: fewer than ``confirm_quorum`` peers are within ``max_skew_ms``.
         """
         cdef int64_t wall = 0, monotonic = 0
-        self._check_process()
-        self._read(&wall, &monotonic)
-        effect, = self.core.confirm(wall, monotonic, operator, peers)
-        if isinstance(effect, Refused):
-            raise ClockStoppedError() if effect.reason is Reason.STOPPING else ClockUnconfirmedError(wall)
+        cdef uint64_t trusted
+        cdef Step step = outcome(REPEAT)
+        peers = _listed(peers, "peers", "(node id, that node's wall clock in ms) of each")
+        while step.outcome == REPEAT:
+            self._check_process()
+            trusted = self.core._copy().trusted
+            self._read(&wall, &monotonic)
+            step = self.core.vote(wall, monotonic, operator, peers, &trusted)
+        if step.outcome == STOPPING:
+            raise ClockStoppedError()
+        if step.outcome == UNCONFIRMED:
+            raise ClockUnconfirmedError(wall)
+        if step.outcome != DONE:
+            self.core._effects("Confirm", step, wall)
 
     def stop(self):
         """Store the exact timestamp, so that the next start waits for nothing, and close the store.
@@ -270,26 +286,50 @@ cdef class Clock:
                 break
         return 0
 
+    cdef int _read_and_acquire(self, int64_t *wall, int64_t *monotonic, int64_t *tick) except -1:
+        """Read both clocks and take the lock, which the caller releases.
+
+        Again, a few times at most, where the wall clock was confirmed in between: a reading of before, of a
+        thread that was paused, would show a jump that is none any more (rules HLC.R10 and HLC.R11).
+        ``tick``: the kernel's last update before the reading, so that one in between makes it stale.
+        """
+        cdef ClockState *clock = &self.core.clock
+        cdef uint64_t trusted
+        cdef int attempt
+        for attempt in range(READ_ATTEMPTS):
+            acquire(&clock.lock)
+            trusted = clock.trusted
+            release(&clock.lock)
+            if tick != NULL:
+                tick[0] = kernel_tick()
+            self._read(wall, monotonic)
+            acquire(&clock.lock)
+            if trusted == clock.trusted or attempt == READ_ATTEMPTS - 1:
+                break
+            release(&clock.lock)
+        return 0
+
     cdef uint64_t _claim(self, uint64_t count) except 0:
         """The first of ``count`` timestamps in a row; waits for the store where it must."""
         cdef ClockState *clock = &self.core.clock
-        cdef int64_t wall = 0, monotonic = 0, now
+        cdef int64_t wall = 0, monotonic = 0, now = 0
+        cdef uint64_t trusted
         cdef bint repeated = False
         cdef Step step
         deadline = None
         while True:
             self._check_process()
-            now = kernel_tick()  # Before the reading, so that an update in between makes it stale.
-            self._read(&wall, &monotonic)
-            acquire(&clock.lock)
+            self._read_and_acquire(&wall, &monotonic, &now)
+            trusted = clock.trusted
             if not self._injected:
                 self._read_at = now
                 self._wall_read = wall
                 self._monotonic_read = monotonic
+                self._trusted_read = trusted
             step = issue(clock, wall, monotonic, count)
             release(&clock.lock)
             if step.outcome == DONE:
-                self._reserve_if_low(wall, monotonic)
+                self._reserve_if_low(wall, monotonic, trusted)
                 return step.timestamp
             if step.outcome == REPEAT or step.outcome == WRITE_AND_REPEAT:
                 deadline = self._writer.wait(deadline)
@@ -298,10 +338,10 @@ cdef class Clock:
             else:
                 raise _refusal(step, wall, None, None)
 
-    cdef int _reserve_if_low(self, int64_t wall, int64_t monotonic) except -1:
+    cdef int _reserve_if_low(self, int64_t wall, int64_t monotonic, uint64_t trusted) except -1:
         cdef ClockState now = self.core._copy()
         if running_low(&now, now.last):
-            self._writer.reserve_early(wall, monotonic)
+            self._writer.reserve_early(wall, monotonic, trusted)
         return 0
 
 
@@ -315,9 +355,10 @@ cdef inline Step tick_at_last_reading(Clock self, Reading *reading) noexcept nog
         return step
     acquire(&clock.lock)
     reading.random = next_random(&self._random)
-    if now == self._read_at and now != 0:
+    if now == self._read_at and now != 0 and self._trusted_read == clock.trusted:
         reading.wall = self._wall_read
         reading.monotonic = self._monotonic_read
+        reading.trusted = clock.trusted
         step = issue(clock, reading.wall, reading.monotonic, 1)
         reading.low = running_low(clock, clock.last)
     release(&clock.lock)
@@ -332,7 +373,7 @@ cdef uint64_t _remote(value) except? 0:
         return packed_of((<UuidV8> UuidV8.from_uuid(value)).high)
     if isinstance(value, tuple):
         return pack(value)
-    raise CallerError(f"{value!r} is no clock: pass a UuidV8, a uuid.UUID or a pair (ms, counter)")
+    raise CallerError(f"{shown(value)} is no clock: pass a UuidV8, a uuid.UUID or a pair (ms, counter)")
 
 
 cdef object _refusal(Step step, int64_t wall, object remote, object sender):
@@ -374,13 +415,17 @@ def retire(store, new_node_id):
     The node must be down. The bound of the old node id is never lowered; the new one starts at nothing.
 
     :return: what is stored from now on.
-    :raises CallerError: if the store is empty, or the new node id was used there before.
+    :raises CallerError: if the store is empty or in use by a clock, or the new node id was used there before.
     """
-    durable = store.load()
-    if durable is None:
-        raise CallerError("nothing was ever stored here: a new node id needs no retirement of an old one")
-    core = ClockCore(durable.node_id, bound=durable.bound, retired=durable.retired)
-    core.retire(new_node_id)
-    renewed = Durable(core.node_id, core.bound, core.retired)
-    store.save(renewed)
+    claim = Claim(store)
+    try:
+        durable = store.load()
+        if durable is None:
+            raise CallerError("nothing was ever stored here: a new node id needs no retirement of an old one")
+        core = ClockCore(durable.node_id, bound=durable.bound, retired=durable.retired)
+        core.retire(new_node_id)
+        renewed = Durable(core.node_id, core.bound, core.retired)
+        store.save(renewed)
+    finally:
+        claim.release()
     return renewed

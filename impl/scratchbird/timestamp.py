@@ -20,3 +20,13 @@ class Timestamp(NamedTuple):
 
 
 ZERO = Timestamp(0, 0)
+
+
+def shown(value: object) -> str:
+    """A value for an error message: short, and also where Python refuses to print a huge integer."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        return repr(value)[:80]
+    except ValueError:  # A container of huge integers, or a class that can not print itself.
+        return f"a {type(value).__name__} that can not be printed"

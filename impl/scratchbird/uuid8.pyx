@@ -16,7 +16,7 @@ import uuid
 
 from scratchbird.errors import CallerError
 from scratchbird.timestamp import (
-    MAX_COUNTER, MAX_MS, MAX_NODE_ID, MAX_RANDOM, Timestamp,
+    MAX_COUNTER, MAX_MS, MAX_NODE_ID, MAX_RANDOM, Timestamp, shown,
 )
 
 cdef extern from "Python.h":
@@ -41,22 +41,17 @@ cdef int64_t whole(object value, object name, int64_t least, int64_t most) excep
     cdef int overflow = 0
     cdef int64_t number
     if not isinstance(value, int) or isinstance(value, bool):
-        raise CallerError(f"{name} {value!r} is no whole number: pass an int from {least} to {most}")
+        raise CallerError(f"{name} {shown(value)} is no whole number: pass an int from {least} to {most}")
     number = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow or number < least or number > most:
-        raise CallerError(f"{name} {shortened(value)} is out of range: it must be from {least} to {most}")
+        raise CallerError(f"{name} {shown(value)} is out of range: it must be from {least} to {most}")
     return number
-
-
-cdef object shortened(object value):
-    """A number as text; what has more digits than anybody reads is described instead."""
-    return str(value) if value.bit_length() <= 256 else f"of {value.bit_length()} bits"
 
 
 cdef uint64_t pack(object timestamp) except? 0:
     """A pair (milliseconds, counter) as one word (rule HLC.R1)."""
     if not isinstance(timestamp, tuple) or len(timestamp) != 2:
-        raise CallerError(f"{timestamp!r} is no timestamp: pass (milliseconds, counter)")
+        raise CallerError(f"{shown(timestamp)} is no timestamp: pass (milliseconds, counter)")
     cdef uint64_t ms = whole(timestamp[0], "milliseconds", 0, MAX_MS_C)
     cdef uint64_t counter = whole(timestamp[1], "counter", 0, 4095)
     return ms << 12 | counter
@@ -229,10 +224,10 @@ cdef class UuidV8:
     def from_int(value):
         """Read 128 bits; :class:`CallerError` if they are no UUIDv8 of this layout (rule UUID8.R4)."""
         if not isinstance(value, int) or isinstance(value, bool):
-            raise CallerError(f"{value!r} is no whole number: pass the 16 bytes of a UUID as an int")
+            raise CallerError(f"{shown(value)} is no whole number: pass the 16 bytes of a UUID as an int")
         if value < 0 or value >> 128:
             raise CallerError(
-                f"{shortened(value)} does not fit into 128 bits: pass the 16 bytes of a UUID as an int"
+                f"{shown(value)} does not fit into 128 bits: pass the 16 bytes of a UUID as an int"
             )
         return _checked(PyLong_AsUnsignedLongLongMask(value >> 64), PyLong_AsUnsignedLongLongMask(value))
 
@@ -245,7 +240,7 @@ cdef class UuidV8:
     def from_uuid(value):
         """Read a standard library UUID; :class:`CallerError` if it is foreign."""
         if not isinstance(value, StandardUuid):
-            raise CallerError(f"{value!r} is no uuid.UUID: use parse() for text, from_bytes() for bytes")
+            raise CallerError(f"{shown(value)} is no uuid.UUID: use parse() for text, from_bytes() for bytes")
         return UuidV8.from_int(value.int)
 
     @staticmethod
@@ -272,7 +267,8 @@ cdef class UuidV8:
 
 
 cdef object _no_text(object text):
-    return CallerError(f"{str(text)[:60]!r} is no UUID text: expected 8-4-4-4-12 hexadecimal digits")
+    value = repr(text[:60]) if isinstance(text, str) else shown(text)
+    return CallerError(f"{value} is no UUID text: expected 8-4-4-4-12 hexadecimal digits")
 
 
 def _from_bytes(value):
@@ -280,7 +276,7 @@ def _from_bytes(value):
     cdef int position
     cdef const unsigned char *data
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise CallerError(f"{value!r} is no bytes: pass the 16 bytes of a UUID in network order")
+        raise CallerError(f"{shown(value)} is no bytes: pass the 16 bytes of a UUID in network order")
     cdef bytes copy = bytes(value)
     if len(copy) != 16:
         raise CallerError(f"a UUID is 16 bytes in network order, these are {len(copy)}: {copy[:20]!r}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from scratchbird import Clock, Durable, Timestamp, VolatileBoundStore, retire
+from scratchbird import Clock, Durable, Timestamp, VolatileBoundStore, bound_writer, retire
 from scratchbird.errors import (
     BoundWriteError,
     CallerError,
@@ -134,11 +133,11 @@ def test_a_write_that_fails_early_is_nobodys_error_until_the_bound_is_used_up(ha
 def test_where_no_thread_can_be_started_the_caller_writes_itself(
     monkeypatch: pytest.MonkeyPatch, hands: Any, store: Any
 ) -> None:
-    def refuse(self: threading.Thread) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     clock = hands.clock(store)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(bound_writer, "start_new_thread", refuse)
     clock.tick()
     hands.pass_(900)
     clock.tick()

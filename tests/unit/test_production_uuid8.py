@@ -315,7 +315,7 @@ def test_refuses_other_types_by_name(read: object, value: object) -> None:
 
 
 def test_huge_numbers_are_described_and_not_printed() -> None:
-    with pytest.raises(CallerError, match="random of 40001 bits is out of range"):
+    with pytest.raises(CallerError, match="random an integer of 40001 bits is out of range"):
         UuidV8((0, 0), 1, 1 << 40_000)
 
 
