@@ -91,7 +91,9 @@ def _theorems(rules: Rules) -> tuple[Theorem, ...]:
         awake = {"it is awake": z3.And(z3.Not(before.suspended), z3.Not(before.stopping))}
         observe, stamp = take("observe", rules, before), take("stamp", rules, before)
         remembered = before.anchor + observe.event.monotonic
-        near = ms_of(observe.event.remote) <= remembered + rules.settings.max_ahead
+        far_back = remembered - observe.event.wall > rules.settings.max_skew
+        judged_by = z3.If(far_back, remembered, observe.event.wall)
+        near = ms_of(observe.event.remote) < judged_by + rules.settings.max_ahead
         behind = observe.event.wall < remembered
         heard = {
             **sound,
@@ -104,7 +106,12 @@ def _theorems(rules: Rules) -> tuple[Theorem, ...]:
         says = {**sound, **awake, "it sends": stamp.taken, "its clock is near": own, "it is set back": behind}
         far = {"by more than ever": observe.event.wall + 2 * rules.settings.max_drift < remembered}
         return (
-            Obligation("observe", heard, z3.Or(observe.ends_as("merged"), observe.ends_as("deferred")), far),
+            Obligation(
+                "observe",
+                heard,
+                z3.Or(observe.ends_as("merged"), observe.ends_as("deferred")),
+                {**far, "by no more than healthy clocks differ": z3.Not(far_back)},
+            ),
             Obligation("stamp", says, stamp.ends_as("stamped"), far),
         )
 
@@ -184,8 +191,10 @@ def _theorems(rules: Rules) -> tuple[Theorem, ...]:
         ),
         Theorem(
             "hlc.set_back_refuses_only_ticks",
-            "A node whose wall clock is set back, however far, goes on merging and sending clocks of the "
-            "present.",
+            "A node whose wall clock is set back, however far, goes on sending its clock if that is at most "
+            "max_ahead past the time that it remembers, and merging what lies less than max_ahead past it; "
+            "while set back by no more than max_skew it merges what lies less than max_ahead past the wall "
+            "clock.",
             ("HLC-4",),
             ("HLC.R6", "HLC.R9"),
             set_back,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import z3
 
 from scratchbird_proofs import hlc, hlc_behaviour, hlc_limits, hlc_time, hlc_waits
-from scratchbird_proofs.hlc_rules import NONE, Rules, counter_of, later, ms_of, pack, settings
+from scratchbird_proofs.hlc_rules import NONE, Rules, counter_of, ms_of, pack, settings
 from scratchbird_proofs.hlc_runs import BASE, HOUR, SETTINGS, FoundRun, Planned, Run, Scenario, search
 from scratchbird_proofs.hlc_variants import VARIANTS
 from scratchbird_proofs.refutation import Refutation
@@ -51,12 +51,17 @@ def _back_after_restart(run: Run) -> Formula:
 
 
 def _last_below(cause: int) -> Callable[[Run], Formula]:
-    """The last step issues an id below the one that was issued in the given step."""
+    """The last step issues an id below the one that was issued in the given step; no message was early."""
 
     def wrong(run: Run) -> Formula:
         last, first = run[-1], run[cause]
         order = last.effects.timestamp < first.effects.timestamp
-        return z3.And(last.ends_as("issued"), first.ends_as("issued"), order)
+        heard = [
+            z3.Or(step.ends_as("merged"), step.ends_as("deferred"))
+            for step in run
+            if step.planned.kinds == ("observe",)
+        ]
+        return z3.And(last.ends_as("issued"), first.ends_as("issued"), order, *heard)
 
     return wrong
 
@@ -72,10 +77,21 @@ def _last_merges_the_future(run: Run) -> Formula:
 
 
 def _last_is_silenced(run: Run) -> Formula:
-    """The last step puts a clock where its own ticks are refused and its own messages wait."""
+    """The last step moves a clock to where its own next tick is refused."""
     last = run[-1]
-    believed = later(last.event.wall, last.event.monotonic + last.before.anchor)
-    return z3.And(last.ends_as("merged"), ms_of(last.event.remote) > believed + SETTINGS.max_ahead)
+    refused = ms_of(last.event.remote + 1) > last.event.wall + SETTINGS.max_ahead
+    return z3.And(last.ends_as("merged"), last.event.remote > last.before.last, refused)
+
+
+def _steps_back(run: Run) -> Sequence[Formula]:
+    """The hearing node's wall clock is max_skew past true time at first, and at true time when it hears."""
+    *before, last = run
+    hears, fast = ([s for s in before if s.planned.node == node] for node in (1, 2))
+    return [
+        *(step.event.wall == BASE + step.now + SETTINGS.max_skew for step in hears),
+        *(step.event.wall == BASE + step.now + FAST for step in fast),
+        last.event.wall == BASE + last.now,
+    ]
 
 
 def _bound_runs_away(run: Run) -> Formula:
@@ -139,6 +155,16 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _last_is_silenced,
         _wall(3, FAST),
+    ),
+    "early_by_belief": Scenario(
+        (
+            *ready(1),
+            *ready(2, healthy=False),
+            *at(2, "tick", "stamp", healthy=False),
+            *at(1, "observe"),
+        ),
+        _last_is_silenced,
+        _steps_back,
     ),
     "one_bound": Scenario(
         (
@@ -217,6 +243,7 @@ def _refute(name: str, promise: str, properties: tuple[str, ...], fails: str, st
 def refutations() -> tuple[Refutation, ...]:
     """One for each wrong rule."""
     kept, healthy = "hlc.invariant_is_kept", "hlc.healthy_nodes_accept_each_other"
+    room = "hlc.a_merge_leaves_room_for_a_tick"
     return (
         _refute(
             "no_carry",
@@ -255,10 +282,18 @@ def refutations() -> tuple[Refutation, ...]:
         ),
         _refute(
             "merges_at_once",
-            "HLC-4 remote",
+            "HLC-4 silenced",
             ("HLC-4",),
-            "hlc.fast_peers_silence_nobody",
+            room,
             "A node that merges at once whatever it does not refuse is silenced by one fast peer.",
+        ),
+        _refute(
+            "early_by_belief",
+            "HLC-4 silenced",
+            ("HLC-4",),
+            room,
+            "A node that judges what is early by the time it believes in, to the very edge, is silenced by "
+            "one fast peer when its wall clock has stepped back a little.",
         ),
         _refute(
             "one_bound",

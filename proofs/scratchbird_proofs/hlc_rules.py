@@ -242,9 +242,15 @@ class Rules:
         """HLC.R6"""
         return ms_of(remote) > believed + self.settings.max_drift
 
-    def too_early(self, remote: Term, believed: Term) -> Formula:
+    def too_early(self, remote: Term, present: Term) -> Formula:
         """HLC.R6"""
-        return ms_of(remote) > believed + self.settings.max_ahead
+        return ms_of(remote) >= present + self.settings.max_ahead
+
+    def present(self, node: Node, wall: Term, monotonic: Term) -> Term:
+        """HLC.R6"""
+        believed = self.believed(node, wall, monotonic)
+        set_back = believed - wall > self.settings.max_skew
+        return z3.If(z3.Or(node.suspended, set_back), believed, wall)
 
     def too_far_to_carry(self, last: Term, believed: Term) -> Formula:
         """HLC.R7"""

@@ -18,7 +18,6 @@ from scratchbird_proofs.hlc_rules import (
     Event,
     Node,
     Rules,
-    later,
     ms_of,
     outcome,
     same,
@@ -104,7 +103,7 @@ def _tick(rules: Rules, node: Node, event: Event) -> Iterable[Case]:
     covered = rules.covers_issue(node.bound, timestamp)
     issued = Effects(outcome("issued"), timestamp, node.node_id, event.random)
     yield Case("issued", z3.And(allowed, covered), replace(node, last=timestamp), issued)
-    yield from _defer(rules, node, event, timestamp, z3.And(allowed, z3.Not(covered)))
+    yield from _defer(rules, node, timestamp, z3.And(allowed, z3.Not(covered)))
 
 
 def _reserve(rules: Rules, node: Node, event: Event) -> Iterable[Case]:
@@ -135,9 +134,17 @@ def _observe(rules: Rules, node: Node, event: Event) -> Iterable[Case]:
     told = {"wall": event.wall, "remote": event.remote, "node_id": event.sender}
     wait = ms_of(event.remote) - rules.settings.max_drift - believed
     yield Case("drift", too_far, node, _refused("drift", retry_after=wait, **told))
-    too_early = z3.And(z3.Not(too_far), rules.too_early(event.remote, believed))
-    wait = ms_of(event.remote) - rules.settings.max_ahead - believed
-    yield Case("early", too_early, node, _refused("early", retry_after=wait, **told))
+    present = rules.present(node, event.wall, event.monotonic)
+    too_early = z3.And(z3.Not(too_far), rules.too_early(event.remote, present))
+    wait = ms_of(event.remote) - rules.settings.max_ahead - present + 1
+    set_back = believed - event.wall > rules.settings.max_skew
+    for name, judged in (  # One case, told apart by the clock that it is judged by.
+        ("early, by the wall clock", z3.And(z3.Not(node.suspended), z3.Not(set_back))),
+        ("early, set back far", z3.And(z3.Not(node.suspended), set_back)),
+        ("early, suspended", node.suspended),
+    ):
+        early = _refused("early", retry_after=wait, **told)
+        yield Case(name, z3.And(too_early, judged), node, early)
     near = z3.Not(z3.Or(too_far, too_early))
     covered = rules.covers_merge(node.bound, event.remote)
     merged = rules.merge(node.last, event.remote)
@@ -147,13 +154,13 @@ def _observe(rules: Rules, node: Node, event: Event) -> Iterable[Case]:
     uncovered = z3.And(near, z3.Not(covered))
     yield Case("suspended", z3.And(uncovered, node.suspended), node, _refused("suspended", **told))
     awake = z3.And(uncovered, z3.Not(node.suspended))
-    yield from _defer(rules, node, event, event.remote, awake)
+    yield from _defer(rules, node, event.remote, awake)
 
 
-def _defer(rules: Rules, node: Node, event: Event, timestamp: Term, when: Formula) -> Iterable[Case]:
+def _defer(rules: Rules, node: Node, timestamp: Term, when: Formula) -> Iterable[Case]:
     waits = Effects(outcome("deferred"), timestamp)
     yield Case("waits", z3.And(when, node.writing), node, waits)
-    bound = rules.reservation(later(ms_of(timestamp), event.wall))
+    bound = rules.reservation(ms_of(timestamp))
     asks = replace(waits, asked=bound)
     yield Case("asks", z3.And(when, z3.Not(node.writing)), _writes(node, bound), asks)
 

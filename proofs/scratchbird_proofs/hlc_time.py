@@ -39,6 +39,17 @@ def believed(step: Step) -> Term:
     return z3.If(step.after.suspended, remembered, later(step.event.wall, remembered))
 
 
+def present(step: Step, rules: Rules) -> Term:
+    """The time by which the node judges what is early, written out here as well (rule HLC.R6)."""
+    return z3.If(settled(step, rules), step.event.wall, believed(step))
+
+
+def settled(step: Step, rules: Rules) -> Formula:
+    """Whether the node is awake and its wall clock is set back by no more than healthy ones differ."""
+    set_back = believed(step) - step.event.wall
+    return z3.And(z3.Not(step.after.suspended), set_back <= rules.settings.max_skew)
+
+
 def in_range(node: Node) -> Formula:
     """The ranges that every state keeps to."""
     return z3.And(node.last >= 0, node.last <= GREATEST, node.bound >= 0, node.bound <= GREATEST)
@@ -68,9 +79,16 @@ def _bounds(rules: Rules) -> tuple[Theorem, ...]:
 
     def merged() -> Sequence[Obligation]:
         step, assumed = ends("observe", "merged")
-        ms, edge = ms_of(step.event.remote), believed(step) + configured.max_ahead
-        reaches = {"at the edge": ms == edge, "while suspended": step.after.suspended}
-        return (Obligation("observe", assumed, ms <= edge, reaches),)
+        ms, edge = ms_of(step.event.remote), present(step, rules) + configured.max_ahead
+        conclusion = z3.And(ms < edge, ms < believed(step) + configured.max_ahead)
+        reaches = {
+            "at the edge, by the wall clock": z3.And(ms == edge - 1, settled(step, rules)),
+            "at the edge, set back far": z3.And(
+                ms == edge - 1, z3.Not(settled(step, rules)), z3.Not(step.after.suspended)
+            ),
+            "at the edge, suspended": z3.And(ms == edge - 1, step.after.suspended),
+        }
+        return (Obligation("observe", assumed, conclusion, reaches),)
 
     def stamped() -> Sequence[Obligation]:
         step, assumed = ends("stamp", "stamped")
@@ -87,7 +105,9 @@ def _bounds(rules: Rules) -> tuple[Theorem, ...]:
         ),
         Theorem(
             "hlc.merged_within_remote_bound",
-            "What is merged lies at most max_ahead past the time that the node believes in at that step.",
+            "What is merged lies less than max_ahead past the wall clock at that step; where the node is "
+            "suspended or its wall clock set back by more than max_skew, less than max_ahead past the time "
+            "that it believes in.",
             ("HLC-4",),
             ("HLC.R6",),
             merged,

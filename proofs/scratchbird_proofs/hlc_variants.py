@@ -53,7 +53,7 @@ class NoRemoteBound(Rules):
     def too_far_remote(self, remote: Term, believed: Term) -> Formula:
         return z3.BoolVal(False)
 
-    def too_early(self, remote: Term, believed: Term) -> Formula:
+    def too_early(self, remote: Term, present: Term) -> Formula:
         return z3.BoolVal(False)
 
 
@@ -62,8 +62,20 @@ class MergesAtOnce(Rules):
 
     __slots__ = ()
 
-    def too_early(self, remote: Term, believed: Term) -> Formula:
+    def too_early(self, remote: Term, present: Term) -> Formula:
         return z3.BoolVal(False)
+
+
+class EarlyByBelief(Rules):
+    """What is early is judged by the time believed in, to the very edge of what a tick may issue."""
+
+    __slots__ = ()
+
+    def too_early(self, remote: Term, present: Term) -> Formula:
+        return ms_of(remote) > present + self.settings.max_ahead
+
+    def present(self, node: Node, wall: Term, monotonic: Term) -> Term:
+        return self.believed(node, wall, monotonic)
 
 
 class OneBound(Rules):
@@ -74,8 +86,8 @@ class OneBound(Rules):
     def too_far_ahead(self, timestamp: Term, wall: Term) -> Formula:
         return ms_of(timestamp) > wall + self.settings.max_drift
 
-    def too_early(self, remote: Term, believed: Term) -> Formula:
-        return ms_of(remote) > believed + self.settings.max_drift
+    def too_early(self, remote: Term, present: Term) -> Formula:
+        return ms_of(remote) > present + self.settings.max_drift
 
     def too_far_to_carry(self, last: Term, believed: Term) -> Formula:
         return ms_of(last) > believed + self.settings.max_drift
@@ -145,6 +157,7 @@ VARIANTS: dict[str, type[Rules]] = {
     "merge_resets_counter": MergeResetsCounter,
     "no_remote_bound": NoRemoteBound,
     "merges_at_once": MergesAtOnce,
+    "early_by_belief": EarlyByBelief,
     "one_bound": OneBound,
     "no_upper_bound": NoUpperBound,
     "bound_not_merged": BoundNotMerged,

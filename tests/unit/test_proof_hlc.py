@@ -45,8 +45,14 @@ def test_it_is_proved(name: str) -> None:
         ("merges_at_once", "hlc.merged_within_remote_bound", "observe"),
         ("merges_at_once", "hlc.bound_stays_within_reach", "observe"),
         ("merges_at_once", "hlc.clock_is_near_what_was_believed", "observe"),
+        ("merges_at_once", "hlc.a_merge_leaves_room_for_a_tick", "merge and tick"),
         ("merges_at_once", "hlc.fast_peers_silence_nobody", "observe"),
-        ("merges_at_once", "hlc.fast_peers_silence_nobody", "tick, after a merge"),
+        ("merges_at_once", "hlc.healthy_node_waits_for_max_skew", "observe"),
+        ("merges_at_once", "hlc.healthy_node_waits_for_max_skew", "tick, after a merge"),
+        ("early_by_belief", "hlc.a_merge_leaves_room_for_a_tick", "merge and tick"),
+        ("early_by_belief", "hlc.merged_within_remote_bound", "observe"),
+        ("early_by_belief", "hlc.fast_peers_silence_nobody", "observe"),
+        ("early_by_belief", "hlc.healthy_node_waits_for_max_skew", "tick, after a merge"),
         ("carries_unchecked", "hlc.healthy_message_waits_for_max_skew", "at a healthy node"),
         ("believes_wall", "hlc.healthy_message_waits_for_max_skew", "where the wall clock is wrong"),
         ("one_bound", "hlc.issued_within_own_bound", "tick"),
@@ -142,17 +148,30 @@ def test_without_a_healthy_sender_there_is_no_promise() -> None:
 
 @pytest.mark.parametrize("name", ["stamp", "stamp, after a merge", "tick", "tick, after a merge"])
 def test_without_a_healthy_wall_clock_a_node_waits_longer(name: str) -> None:
-    known = {item.name: item for item in ALL["hlc.fast_peers_silence_nobody"].obligations()}
+    known = {item.name: item for item in ALL["hlc.healthy_node_waits_for_max_skew"].obligations()}
     weaker = without(known[name], "its wall clock is still healthy")
     assert judge(weaker).judgement is Judgement.REFUTED
 
 
 def test_a_wall_clock_that_goes_back_makes_a_healthy_node_hold_its_messages_back() -> None:
     """Hence "for at most max_skew", and not "never"."""
-    known = {item.name: item for item in ALL["hlc.fast_peers_silence_nobody"].obligations()}
+    known = {item.name: item for item in ALL["hlc.healthy_node_waits_for_max_skew"].obligations()}
     obligation = known["stamp, after a merge"]
     waits = Obligation("waits", {**obligation.assumptions, **obligation.reaches}, obligation.conclusion)
     assert judge(waits).judgement is Judgement.PROVED
+
+
+@pytest.mark.parametrize(
+    ("theorem", "name"),
+    [
+        ("hlc.a_merge_leaves_room_for_a_tick", "merge and tick"),
+        ("hlc.fast_peers_silence_nobody", "observe"),
+    ],
+)
+def test_a_wall_clock_that_is_set_back_far_leaves_no_room(theorem: str, name: str) -> None:
+    known = {item.name: item for item in ALL[theorem].obligations()}
+    weaker = without(known[name], "it is awake, and set back by no more than max_skew")
+    assert judge(weaker).judgement is Judgement.REFUTED
 
 
 def test_the_first_tick_after_a_crash_can_not_come_earlier() -> None:

@@ -73,8 +73,8 @@ def test_a_node_that_merges_at_once_is_silenced() -> None:
     assert isinstance(found, FoundRun)
     trace = played(find_refutation("hlc.merges_at_once"), found)
     assert trace.verdict == (
-        "n1 merged 100400:0 from n2, 400 ms past the time it believes in where 250 are allowed: "
-        "a fast peer silences it (HLC-4)."
+        "n1 merged 100400:0 from n2: its next tick would be 100400:1, which is refused at wall clock 100000: "
+        "a peer silences it (HLC-4)."
     )
     rules, state = MergesAtOnce(CONFIG), State(Durable(1))
     for step in trace.steps:

@@ -174,7 +174,7 @@ def test_every_kind_of_step_is_told_in_words() -> None:
         "n1: has its wall clock set forward from 10 to 30",
         "n1: refuses its tick: its wall clock jumped forward and nobody has confirmed it",
         "n1: refuses n2's 16:0: 6 ms past its clock",
-        "n1: lets n2's 14:0 wait for 2 ms",
+        "n1: lets n2's 14:0 wait for 3 ms",
         "n1: is not confirmed: too few peers agree with its wall clock",
         "n1: has its wall clock set back from 30 to 10",
         "n1: has its wall clock confirmed",

@@ -153,7 +153,7 @@ def test_a_clock_that_is_fast_and_no_more_is_told() -> None:
     merged = parts.tell(found, wide)
     assert merged.verdict == (
         "n2 merged 7:0 from n1, 4 ms past the time it believes in where 1 are allowed: "
-        "a fast peer silences it (HLC-4)."
+        "such a message has to wait (HLC-4)."
     )
     before = found.states[-2].state
     unknown = frozenset(Record({**message, "past": 0}.items()) for message in before["messages"])
@@ -161,10 +161,37 @@ def test_a_clock_that_is_fast_and_no_more_is_told() -> None:
     waits = {**calm, "suspended": {**calm["suspended"], "n2": True}}
     states = (Taken(calm), Taken(waits, "Observe", "n2"))
     early = parts.tell(replace(found, states=states, promise="", problem=""), wide)
-    assert lines(early) == ["n2: lets n1's 7:0 wait for 3 ms"]
+    assert lines(early) == ["n2: lets n1's 7:0 wait for 4 ms"]
     assert not early.steps[-1].wrong
     refused = parts.tell(replace(found, states=states, promise="", problem=""), CONSTANTS)
     assert lines(refused) == ["n2: refuses n1's 7:0: 4 ms past its clock"]
+
+
+@pytest.mark.parametrize(("off", "wait"), [(0, 4), (-1, 5), (-2, 4)])
+def test_what_is_early_is_judged_by_the_wall_clock_unless_that_is_set_back_far(off: int, wait: int) -> None:
+    found, wide = behaviour("no_remote_bound"), {**CONSTANTS, "MaxDrift": 10}
+    before = found.states[-2].state
+    unknown = frozenset(Record({**message, "past": 0}.items()) for message in before["messages"])
+    calm = {**before, "messages": unknown, "off": {**before["off"], "n2": off}}
+    states = (Taken(calm), Taken(calm, "Observe", "n2"))
+    early = parts.tell(replace(found, states=states, promise="", problem=""), wide)
+    assert lines(early) == [f"n2: lets n1's 7:0 wait for {wait} ms"]
+
+
+def test_a_node_that_is_silenced_is_told() -> None:
+    found = behaviour("no_remote_bound")
+    before, after = found.states[-2].state, found.states[-1].state
+    both = {**after, "broken": frozenset({"HLC-4 remote", "HLC-4 silenced"})}
+    told = replace(found, states=(Taken(before), Taken(both)))
+    silenced = parts.tell(replace(told, promise="HLC4Silenced"), CONSTANTS)
+    assert silenced.verdict == (
+        "n2 merged 7:0 from n1: its next tick would be 7:1, which is refused at wall clock 3: "
+        "a peer silences it (HLC-4)."
+    )
+    assert silenced.steps[-1].wrong
+    assert parts.tell(replace(told, promise="HLC4Remote"), CONSTANTS).verdict.startswith(
+        "n2 merged 7:0 from n1 when its own clock stood at 3"
+    )
 
 
 def test_what_is_missing_is_named() -> None:

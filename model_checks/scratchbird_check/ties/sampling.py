@@ -106,7 +106,8 @@ def _event(random: Random, config: Config, state: State) -> Event:
             return Retire(random.randint(1, 9))
     wall = _clip(near + _offset(random, config))
     # Most monotonic readings fit the anchor; the others see a jump, or a wall clock that was set back.
-    away = random.choice((0, 0, 0, 1, -config.max_drift_ms, -config.max_drift_ms - 1, config.max_drift_ms))
+    drift, skew = config.max_drift_ms, config.max_skew_ms
+    away = random.choice((0, 0, 0, 0, 1, skew, skew + 1, drift, -drift, -drift - 1))
     monotonic = _clip(wall - anchor + away)
     match kind:
         case "start":
@@ -119,7 +120,8 @@ def _event(random: Random, config: Config, state: State) -> Event:
             return Reserve(wall, monotonic)
         case "confirm":
             return _confirm(random, config, wall, monotonic)
-    return Observe(wall, monotonic, _remote(random, config, state, volatile, wall), random.randint(1, 9))
+    clock = random.choice((wall, _clip(monotonic + anchor)))
+    return Observe(wall, monotonic, _remote(random, config, state, volatile, clock), random.randint(1, 9))
 
 
 def _kind(random: Random, volatile: Volatile) -> str:
@@ -129,7 +131,7 @@ def _kind(random: Random, volatile: Volatile) -> str:
     if volatile.promised is not None and random.random() < 0.2:
         return "persisted"
     if volatile.stopping and random.random() < 0.3:
-        return "crash"
+        return random.choice(("crash", "crash", "crash", "stop"))
     if volatile.suspended and random.random() < 0.3:
         return "confirm"
     return random.choice(_UP)
@@ -141,12 +143,13 @@ def _offset(random: Random, config: Config) -> int:
     return random.choice((-1, -1, 1)) * random.choice(steps) + random.choice(_NEAR)
 
 
-def _remote(random: Random, config: Config, state: State, volatile: Volatile | None, wall: int) -> Timestamp:
+def _remote(random: Random, config: Config, state: State, volatile: Volatile | None, clock: int) -> Timestamp:
+    """Beside the clock's own timestamps, or beside a bound on what lies past one of the two clocks."""
     last = volatile.last if volatile is not None else state.durable.bound
     bound = state.durable.bound
     past = random.choice((config.max_drift_ms, config.max_ahead_ms)) + random.choice(_NEAR)
-    edge = Timestamp(_clip(wall + past), 0)
-    base = random.choice((last, last, bound, bound, edge, Timestamp(wall, 0)))
+    edge = Timestamp(_clip(clock + past), 0)
+    base = random.choice((last, last, bound, bound, edge, Timestamp(clock, 0)))
     ms = _clip(base.ms + random.choice((0, 0, 0, 0, 1, -1, config.max_drift_ms)))
     counter = random.choice((base.counter, min(base.counter + 1, MAX_COUNTER), random.choice(_COUNTERS)))
     return Timestamp(ms, counter)

@@ -18,6 +18,7 @@ BY_NODE = ("off", "bound", "up", "last", "anchor", "promised", "suspended", "own
 """The variables that are functions on the nodes."""
 SHOWN = ("bound", "up", "last", "anchor", "promised", "suspended")
 _TIMES = ("bound", "last", "promised")
+_OF_OBSERVE = frozenset({"HLC-4 healthy", "HLC-4 remote", "HLC-4 silenced"})
 NEEDED = ("now", "off", "messages", "up", "last", "bound", "promised", "anchor", "suspended", "broken")
 
 State = Mapping[str, Any]
@@ -66,6 +67,8 @@ class _Teller:
     def __init__(self, constants: Constants, promise: str) -> None:
         self.constants = constants
         self.promise = promise
+        self.wanted = promise.lower()
+        """``hlc4silenced``: the promise ``HLC-4 silenced`` as the model's invariant."""
         self.sent: dict[Any, int] = {}
         self.verdict = ""
         self.before: State = {}
@@ -86,7 +89,8 @@ class _Teller:
         told = self.told(action, node)
         new = sorted(taken.state["broken"] - self.before["broken"])
         if new and not self.verdict:
-            self.verdict = self.sentence(new[0], node)
+            asked = [name for name in new if name.replace("-", "").replace(" ", "").lower() == self.wanted]
+            self.verdict = self.sentence((asked or new)[0], node)
         for message in taken.state["messages"] - self.before["messages"]:
             self.sent.setdefault(message, number)
         return Step(
@@ -115,6 +119,12 @@ class _Teller:
         off, anchor = self.before["off"][node], self.before["anchor"][node]
         suspended = self.after["suspended"][node]
         return int(self.constants.base + self.before["now"] + (anchor if suspended else max(off, anchor)))
+
+    def present(self, node: str) -> int:
+        """By which a node judges what is early (rule HLC.R6)."""
+        believed, wall = self.believed(node), self.wall(self.before, node)
+        far_back = believed - wall > self.constants.max_skew
+        return believed if self.after["suspended"][node] or far_back else wall
 
     def moved(self, name: str) -> list[str]:
         """The nodes whose entry of a variable changed."""
@@ -169,7 +179,7 @@ class _Teller:
         if self.moved("last") or self.moved("past"):
             return "Observe"
         if new := after["broken"] - before["broken"]:
-            return "Observe" if new & {"HLC-4 healthy", "HLC-4 remote"} else "Tick"
+            return "Observe" if new & _OF_OBSERVE else "Tick"
         for node in self.moved("promised"):
             if before.get("budget", {}).get("early") != after.get("budget", {}).get("early"):
                 return "Reserve"
@@ -277,11 +287,11 @@ class _Teller:
             return _Told(words.asks_for_bound(bound, f"{sender}'s {words.show(remote)}"), arrows=arrows)
         refused = "HLC-4 healthy" in self.after["broken"] - self.before["broken"]
         past = remote.ms - self.believed(node) if last == before else 0
+        wait = remote.ms - self.present(node) - self.constants.max_ahead + 1 if last == before else 0
         if refused or past > self.constants.max_drift:
             label = words.refuses_remote(remote, sender, self.gap(read, node))
             return _Told(label, "refused", "refused", arrows)
-        if past > self.constants.max_ahead and not self.moved("past"):
-            wait = past - self.constants.max_ahead
+        if wait > 0 and not self.moved("past"):
             return _Told(words.waits_for_time(remote, sender, wait), arrows=arrows)
         return _Told(words.merges(remote, sender, last), words.show(last), "message", arrows)
 
@@ -308,6 +318,9 @@ class _Teller:
             if promise == "HLC-4 remote":
                 ahead, drift = constants.max_ahead, constants.max_drift
                 return words.merged_too_early(node, remote, sender, believed, ahead, drift)
+            if promise == "HLC-4 silenced":
+                tick, wall = self.time(read["at"] + 1), self.wall(self.before, node)
+                return words.silenced(node, remote, sender, tick, wall)
             if promise == "HLC-4 healthy" and node in self.before.get("sick", ()):
                 return words.deaf_after_set_back(node, remote, sender, self.wall(self.before, node))
             if promise == "HLC-4 healthy":

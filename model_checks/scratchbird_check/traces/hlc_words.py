@@ -118,10 +118,10 @@ def merged_too_far(node: str, remote: Timestamp, sender: str, believed: int, max
     )
 
 
-def silenced(node: str, remote: Timestamp, sender: str, believed: int, max_ahead_ms: int) -> str:
+def silenced(node: str, remote: Timestamp, sender: str, next_tick: Timestamp, wall: int) -> str:
     return (
-        f"{node} merged {show(remote)} from {sender}, {milliseconds(remote.ms - believed)} past the time it "
-        f"believes in where {max_ahead_ms} are allowed: a fast peer silences it (HLC-4)."
+        f"{node} merged {show(remote)} from {sender}: its next tick would be {show(next_tick)}, "
+        f"which is refused at wall clock {wall}: a peer silences it (HLC-4)."
     )
 
 
@@ -131,7 +131,10 @@ def merged_too_early(
     """What is wrong with such a merge: the sender is merely fast, or its clock means nothing at all."""
     if remote.ms > believed + max_drift_ms:
         return merged_too_far(node, remote, sender, believed, max_drift_ms)
-    return silenced(node, remote, sender, believed, max_ahead_ms)
+    return (
+        f"{node} merged {show(remote)} from {sender}, {milliseconds(remote.ms - believed)} past the time it "
+        f"believes in where {max_ahead_ms} are allowed: such a message has to wait (HLC-4)."
+    )
 
 
 def refused_healthy(node: str, remote: Timestamp, sender: str, believed: int, max_drift_ms: int) -> str:

@@ -167,7 +167,8 @@ class Run:
             self._add(Step(len(self.steps), None, "Pass", label, (change,), setup=setup))
             self.now = monotonic
         watch, offset = self.watched[node], wall - monotonic
-        if watch.offset is not None and abs(offset - watch.offset) > self.config.max_skew_ms:
+        # Forward within the skew is how a wall clock runs; every step back is worth a look.
+        if watch.offset is not None and not 0 <= offset - watch.offset <= self.config.max_skew_ms:
             before = monotonic + watch.offset
             label = words.moves_wall(before, wall)
             change = Change(f"wall clock[{lane(node)}]", str(before), str(wall))
@@ -216,13 +217,18 @@ class Run:
         return broken
 
     def _merged(self, node: int, event: Observe, before: State) -> list[Broken]:
-        believed = self._believed(before, event)
+        broken, believed = [], self._believed(before, event)
         ahead, drift = self.config.max_ahead_ms, self.config.max_drift_ms
-        if event.remote.ms <= believed + ahead:
-            return []
-        sender = lane(event.sender)
-        sentence = words.merged_too_early(lane(node), event.remote, sender, believed, ahead, drift)
-        return [Broken("HLC-4 remote", sentence)]
+        name, sender = lane(node), lane(event.sender)
+        if event.remote.ms > believed + ahead:
+            sentence = words.merged_too_early(name, event.remote, sender, believed, ahead, drift)
+            broken.append(Broken("HLC-4 remote", sentence))
+        moved = before.volatile is not None and event.remote > before.volatile.last
+        tick = HybridLogicalClock(self.config).successor(event.remote)
+        if moved and not self.watched[node].sick and tick.ms > event.wall + ahead:
+            sentence = words.silenced(name, event.remote, sender, tick, event.wall)
+            broken.append(Broken("HLC-4 silenced", sentence))
+        return broken
 
     def _refused(self, node: int, event: Observe, before: State) -> list[Broken]:
         by = self.watched.get(event.sender)  # Of a sender that is not on stage nothing is known.
