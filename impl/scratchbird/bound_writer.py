@@ -6,7 +6,7 @@ changes nothing: the core goes on promising the same bound, which the next calle
 
 A signal's handler may raise in the main thread between any two calls, here as well. So a thread writes only
 what is still ``_write`` when it runs; what was begun and interrupted is taken back by a single store, with no
-call before it; and whoever waits has a lock of its own, so that nobody is left with one that is held for ever.
+call before it; and whoever waits has a lock of its own, so that none is left that is held for ever.
 (``threading.Thread``, ``Condition`` and ``Event`` do not promise any of this.)
 """
 

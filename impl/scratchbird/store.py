@@ -74,8 +74,8 @@ class Claim:
         # One call, which is atomic with and without the GIL: no lock that a fork could copy while it is held.
         if _CLAIMED.setdefault(id(store), self._token) is not self._token:
             raise CallerError(
-                f"{store!r} is in use by another clock: two clocks with one node id issue equal ids. Stop that "
-                "clock first, or use a node id and a store of its own"
+                f"{store!r} is in use by another clock: two clocks with one node id issue equal ids. Stop "
+                "that clock first, or use a node id and a store of its own"
             )
 
     def release(self) -> None:

@@ -7,7 +7,8 @@ starts at nothing where it had a bound may issue ids twice.
 
 Beside ``clock.bound`` stands ``clock.bound.lock``: it is locked while a store is open, so that two processes
 can not run one node id, and it remembers that a bound was ever written, so that a bound file which somebody
-deleted is noticed. It is never deleted.
+deleted is noticed. It is never deleted while a clock runs. Both stand where a symbolic link leads to, so
+that a link and the file itself have one lock.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import secrets
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,8 @@ MAGIC = "scratchbird clock bound, version 1"
 USED = b"a bound was written\n"
 MAX_BYTES = 1 << 20
 """Larger than a file with every node id retired."""
+LOCK_ATTEMPTS = 8
+_LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.new")
 
 _RESTORE = (
     "restore the file from a backup that is no older than the node's last id, or give the node a new node id "
@@ -54,24 +60,23 @@ class FileBoundStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        self._new = self._path.with_name(self._path.name + ".new")
-        self._lock_path = self._path.with_name(self._path.name + ".lock")
+        self._file = Path(os.path.realpath(path))
+        self._lock_path = self._file.with_name(self._file.name + ".lock")
+        self._guard = threading.RLock()  # For the next three; never held while the disk is waited for.
+        self._closed = False
+        self._saving = False
         self._lock = -1
         self._stored: Durable | None = None
-        try:
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._unreachable(error, self._lock_path) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise BoundLockedError(str(self._path)) from error
-        except OSError as error:
-            os.close(lock)
-            raise self._unreachable(error, self._lock_path) from error
-        self._lock = lock
+        for _ in range(LOCK_ATTEMPTS):
+            self._lock = self._take_lock()
+            if self._lock_is_ours():
+                break
+            os.close(self._lock)  # Somebody deleted or replaced it after we opened it.
+            self._lock = -1
+        else:
+            raise self._error(f"{self._lock_path} is replaced again and again: leave it alone")
         _OPEN.add(self)
+        self._remove_left_overs()
 
     @property
     def path(self) -> Path:
@@ -85,7 +90,7 @@ class FileBoundStore:
         """
         self._check_open()
         try:
-            with self._path.open("rb") as file:
+            with self._file.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
             if self._was_used():
@@ -107,24 +112,38 @@ class FileBoundStore:
         :raises CallerError: if the value would make the file forget a retired node id or change its owner
             without a retirement.
         """
-        self._check_open()
-        self._check_follows(durable)
+        with self._guard:
+            self._check_open()
+            if self._saving:
+                raise CallerError(f"{self._path} is being written: a store makes one write at a time")
+            self._saving = True
         try:
+            self._check_lock()
+            self._check_follows(durable)
             self._replace(encode(durable))
             self._mark_used()
+            self._stored = durable
         except OSError as error:
             raise self._unreachable(error, self._path) from error
-        self._stored = durable
+        finally:
+            with self._guard:
+                self._saving = False
+                if self._closed:
+                    self._unlock()
 
     def close(self) -> None:
-        """Give up the lock. Closing twice is no error."""
-        lock, self._lock = self._lock, -1
-        if lock >= 0:
-            os.close(lock)
+        """Give up the lock, or let a write that is under way give it up when it ends: it may hang.
+
+        Closing twice is no error. A write that finds the store closed does not take effect.
+        """
+        with self._guard:
+            self._closed = True
+            if not self._saving:
+                self._unlock()
 
     def __del__(self) -> None:
         # A store that was dropped, by a Clock that could not be made for instance, holds its file no longer.
-        if hasattr(self, "_lock"):
+        if hasattr(self, "_lock"):  # Not where the path was no path.
             self.close()
 
     def __enter__(self) -> FileBoundStore:
@@ -133,19 +152,75 @@ class FileBoundStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _take_lock(self) -> int:
+        try:
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unreachable(error, self._lock_path) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise BoundLockedError(str(self._path)) from error
+        except OSError as error:
+            os.close(lock)
+            raise self._unreachable(error, self._lock_path) from error
+        return lock
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
+    def _forget(self) -> None:
+        """In a forked child: no thread of the parent is here, whatever it held or was about to write."""
+        self._guard = threading.RLock()
+        self._closed = True
+        self._unlock()
+
+    def _lock_is_ours(self) -> bool:
+        """Whether the file that we locked is the one that another process would lock."""
+        try:
+            return os.path.samestat(os.fstat(self._lock), os.stat(self._lock_path))
+        except FileNotFoundError:
+            return False
+
+    def _check_lock(self) -> None:
+        if not self._lock_is_ours():
+            raise self._error(
+                f"{self._lock_path} was deleted or replaced while this store was open, so that another "
+                "process may use the file as well: stop every process with this node id, then start one"
+            )
+
+    def _remove_left_overs(self) -> None:
+        """What writes that a crash cut off have left; none can be under way, for we hold the lock."""
+        with contextlib.suppress(OSError), os.scandir(self._file.parent) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(self._file.name) and _LEFT_OVER.fullmatch(name, len(self._file.name)):
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry.path)
+
     def _replace(self, data: bytes) -> None:
-        # A file left over by a crash is overwritten; a link put in its place is not followed.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._new, flags, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(self._new, self._path)
+        # A name of its own for each write: a late one never writes into what has become the live file.
+        new = self._file.with_name(f"{self._file.name}.{secrets.token_hex(8)}.new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._check_open()  # It may have been closed while the disk hung.
+            self._check_lock()
+            os.replace(new, self._file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise
         self._sync_folder()
 
     def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
@@ -180,7 +255,7 @@ class FileBoundStore:
             )
 
     def _check_open(self) -> None:
-        if self._lock < 0:
+        if self._closed:
             raise CallerError(f"the store of {self._path} was closed: open the file again")
 
     def _error(self, detail: str) -> BoundFileError:
@@ -235,7 +310,7 @@ def _close_in_child() -> None:
     """A forked child does not keep its parent's lock alive when the parent ends; its clock issues nothing."""
     for opened in list(_OPEN):
         with contextlib.suppress(OSError):
-            opened.close()
+            opened._forget()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import pickle
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -123,20 +124,21 @@ def test_every_flipped_bit_is_noticed(path: Path) -> None:
 
 def test_a_crash_while_the_new_file_is_written_leaves_the_old_value(path: Path) -> None:
     saved(path)
-    left_over = path.with_name("clock.bound.new")
+    left_over = path.with_name("clock.bound.0123456789abcdef.new")
     whole = encode(NEW)
     for length in range(len(whole) + 1):
         left_over.write_bytes(whole[:length])
         assert loaded(path) == OLD
+        assert not left_over.exists()  # Removed when the file is opened.
     saved(path, NEW)
     assert loaded(path) == NEW
-    assert not left_over.exists()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["clock.bound", "clock.bound.lock"]
 
 
 def test_a_crash_in_the_very_first_write_is_a_fresh_start(path: Path) -> None:
     with FileBoundStore(path):
         pass
-    path.with_name("clock.bound.new").write_bytes(encode(NEW)[:20])
+    path.with_name("clock.bound.0123456789abcdef.new").write_bytes(encode(NEW)[:20])
     assert loaded(path) is None
     saved(path)
     assert loaded(path) == OLD
@@ -274,13 +276,25 @@ def test_a_folder_in_the_place_of_the_file_is_named(path: Path) -> None:
         loaded(path)
 
 
-def test_a_link_in_the_place_of_the_new_file_is_not_followed(path: Path, tmp_path: Path) -> None:
+def test_what_is_there_already_is_never_written_into(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "precious"
     target.write_text("precious")
-    path.with_name("clock.bound.new").symlink_to(target)
-    with FileBoundStore(path) as store, pytest.raises(BoundFileError):
-        store.save(OLD)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "0" * 16)
+    with FileBoundStore(path) as store:
+        path.with_name(f"clock.bound.{'0' * 16}.new").symlink_to(target)
+        with pytest.raises(BoundFileError, match="exists"):
+            store.save(OLD)
     assert target.read_text() == "precious"
+
+
+def test_only_left_overs_of_this_file_are_removed(path: Path) -> None:
+    names = ["clock.bound.new", "clock.bound2.0123456789abcdef.new", "clock.bound.0123456789abcdeX.new"]
+    for name in names:
+        path.with_name(name).write_text("")
+    assert loaded(path) is None
+    assert all(path.with_name(name).exists() for name in names)
 
 
 def test_retired_ids_are_not_forgotten_and_owners_not_swapped(path: Path) -> None:

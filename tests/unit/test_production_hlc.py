@@ -253,6 +253,56 @@ def test_impossible_calls_leave_the_core_as_it_was(call: Callable[[ClockCore], o
     assert core.state() == before
 
 
+HUGE = 10**5000
+"""More digits than Python prints: ``str`` of it is a ValueError."""
+
+
+@pytest.mark.parametrize("huge", [HUGE, -HUGE], ids=["high", "low"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda huge: ClockCore(huge),
+        lambda huge: ClockCore(7, max_drift_ms=huge),
+        lambda huge: ClockCore(7, confirm_quorum=huge),
+        lambda huge: ClockCore(7, bound=(huge, 0)),
+        lambda huge: ClockCore(7, bound=[huge, 0]),
+        lambda huge: ClockCore(7, retired=huge),
+        lambda huge: ClockCore(7, retired=(huge,)),
+        lambda huge: ClockCore(7).retire(huge),
+        lambda huge: ClockCore(7).start(huge, 0),
+        lambda huge: ClockCore(7).start(NOW, huge),
+        lambda huge: started().tick(NOW, 0, huge),
+        lambda huge: started().observe(NOW, 0, (NOW, huge), 2),
+        lambda huge: started().observe(NOW, 0, (huge, 0, 0), 2),
+        lambda huge: started().observe(NOW, 0, (NOW, 0), huge),
+        lambda huge: started().confirm(NOW, 0, huge),
+        lambda huge: started().confirm(NOW, 0, peers=huge),
+        lambda huge: started().confirm(NOW, 0, peers=[huge]),
+        lambda huge: started().confirm(NOW, 0, peers=[(huge, NOW)]),
+        lambda huge: started().confirm(NOW, 0, peers=[(2, huge)]),
+        lambda huge: started().confirm(NOW, 0, peers=[(2, huge, 3)]),
+        lambda huge: Clock(node_id=huge, store=VolatileBoundStore()),
+        lambda huge: Clock(node_id=7, store=VolatileBoundStore(), write_timeout_ms=huge),
+        lambda huge: Clock(node_id=7, store=VolatileBoundStore(), wall=lambda: huge),
+        lambda huge: Clock(node_id=7, store=VolatileBoundStore()).tick_many(huge),
+        lambda huge: Clock(node_id=7, store=VolatileBoundStore()).observe(huge, 2),
+        lambda huge: Clock(node_id=7, store=VolatileBoundStore()).observe([huge], 2),
+        lambda huge: UuidV8((huge, 0), 1, 0),
+        lambda huge: UuidV8([huge], 1, 0),
+        lambda huge: UuidV8.from_int(huge),
+        lambda huge: UuidV8.from_bytes(huge),
+        lambda huge: UuidV8.from_uuid(huge),
+        lambda huge: UuidV8.parse(huge),
+    ],
+)
+def test_integers_too_long_to_print_are_refused_like_any_other(
+    call: Callable[[int], object], huge: int
+) -> None:
+    with pytest.raises((CallerError, ConfigurationError)) as refused:
+        call(huge)
+    assert len(str(refused.value)) < 300
+
+
 @pytest.mark.parametrize("node_id", [0, 65536, -1, "7", None, 7.0, True])
 def test_foreign_node_ids_are_refused(node_id: Any) -> None:
     with pytest.raises(CallerError, match="node id"):

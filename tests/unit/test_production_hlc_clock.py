@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -297,6 +297,76 @@ def test_a_tick_that_was_refused_for_an_old_reading_is_tried_with_a_new_one() ->
     clock, *_ = readings([0] * 7 + [400] * 3, [NOW, NOW, NOW + 1, NOW - 51, NOW + 400])
     clock.observe((NOW + 249, 4095), sender=2)
     assert clock.tick().timestamp == (NOW + 400, 0)
+
+
+def paused_at_the_wall_clock(hands: Any, meanwhile: Callable[[Clock], None]) -> Clock:
+    """A clock; after its next reading of the wall clock, ``meanwhile`` runs, as if the thread was paused."""
+    waiting: list[Callable[[Clock], None]] = []
+
+    def wall() -> int:
+        value: int = hands.wall
+        if waiting:
+            waiting.pop()(clock)
+        return value
+
+    clock = Clock(node_id=7, store=VolatileBoundStore(), wall=wall, monotonic=lambda: hands.monotonic)
+    clock.tick()
+    waiting.append(meanwhile)
+    return clock
+
+
+CALLS: list[Callable[[Clock], object]] = [
+    lambda c: c.tick(),
+    lambda c: c.tick_many(3),
+    lambda c: c.observe((NOW, 0), sender=2),
+    lambda c: c.stamp(),
+    lambda c: c.reserve(),
+    lambda c: c.confirm(operator=True),
+    lambda c: c.confirm(peers=iter([(2, NOW), (3, NOW)])),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_reading_from_before_a_confirmation_does_not_suspend_the_clock_again(call: Any, hands: Any) -> None:
+    def set_right(clock: Clock) -> None:
+        hands.wall = NOW
+        clock.confirm(operator=True)
+
+    clock = paused_at_the_wall_clock(hands, set_right)
+    hands.wall += 3_600_000  # What the paused call reads.
+    call(clock)
+    assert not clock.suspended
+    assert clock.state()["anchor"] == NOW - hands.monotonic
+
+
+def test_readings_are_repeated_a_bounded_number_of_times_where_each_is_confirmed(hands: Any) -> None:
+    nested = [True]
+    readings: list[int] = []
+
+    def wall() -> int:
+        value: int = hands.wall
+        if not nested:
+            readings.append(value)
+            nested.append(True)
+            clock.confirm(operator=True)
+            nested.clear()
+        return value
+
+    clock = Clock(node_id=7, store=VolatileBoundStore(), wall=wall, monotonic=lambda: hands.monotonic)
+    clock.tick()
+    nested.clear()
+    assert clock.stamp() == (NOW, 0)
+    assert len(readings) == 8
+
+
+def test_an_early_reservation_of_before_a_confirmation_is_left_out(hands: Any) -> None:
+    clock = hands.clock()
+    clock.tick()
+    core = clock.core
+    core._reserve_early(NOW + 3_600_000, hands.monotonic, 0)
+    assert not core.suspended
+    core._reserve_early(NOW + 600, hands.monotonic + 600, 1)
+    assert core.promised == (NOW + 1600, 0)
 
 
 # --- forks ------------------------------------------------------------------------------------------------
