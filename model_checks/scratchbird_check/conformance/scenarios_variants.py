@@ -110,7 +110,8 @@ def early_by_belief() -> Recorder:
     healthy.ready(T + 250, 7)
     fast.tick(T + 400, M)
     step, clock = fast.stamp(T + 400, M)
-    healthy.observe(T, 7, clock, "refused:early", sender=1, from_step=step)  # Its wall clock went back by 250.
+    # Its wall clock went back by 250, which is as much as healthy ones differ.
+    healthy.observe(T, 7, clock, "refused:early", sender=1, from_step=step)
     healthy.observe(T + 150, 157, clock, "refused:early", sender=1, from_step=step)
     healthy.observe(T + 151, 158, clock, sender=1, from_step=step)
     healthy.tick(T + 151, 158)

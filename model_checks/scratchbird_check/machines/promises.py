@@ -168,7 +168,9 @@ class Onlooker:
                 behind = believed - wall > config.max_skew_ms or node.jumped
                 self._demand(
                     "HLC-4 silenced",
-                    behind or clock <= _clock(before["last"]) or clock[0] + full <= wall + config.max_ahead_ms,
+                    behind
+                    or clock <= _clock(before["last"])
+                    or clock[0] + full <= wall + config.max_ahead_ms,
                     f"{clock} was merged at the wall clock {wall}, where the next tick would be refused",
                 )
                 node.past = max(node.past, message.past)
