@@ -1,21 +1,25 @@
 """The command ``scratchbird_check``: its sub-commands, what they print and how they end.
 
-Exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing, and 128
-plus the signal's number if a signal ended it. Whatever a sub-command needs is imported when it is called, so
-that each works on a machine which lacks what the others need.
+Exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing, 74 the
+output could not be written (``EX_IOERR`` of sysexits.h), and 128 plus the signal's number if a signal ended
+it. Whatever a sub-command needs is imported when it is called, so that each works on a machine which lacks
+what the others need.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scratchbird_check import ledger, manifest, resources
+from scratchbird_check.conformance.drivers import PARTS as CONFORMANCE_PARTS
 from scratchbird_check.errors import CheckError, UsageError
 from scratchbird_check.manifest import ENGINES, PARTS, PROFILES, suggest
 
@@ -28,7 +32,8 @@ examples:
   scratchbird_check trace run.ndjson             replay a run through the reference
   scratchbird_check conform --command "node clock.js"
 
-exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing
+exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing,
+             74 the output could not be written
 """
 
 RUN_EPILOG = """\
@@ -42,9 +47,13 @@ how to get it, and --require makes a missing engine an error (exit status 3).
 
 examples:
   scratchbird_check run --part hlc --engine tlc --engine apalache
-  scratchbird_check run --only tlc-hlc-quick --keep logs/
+  scratchbird_check run --only tlc-hlc-two-nodes --keep logs/
   scratchbird_check run --require z3 --json run.json --junit junit.xml --html report/
 """
+
+
+SEVERAL = "(may be given several times)"
+ONE_PART = f"this part only, such as hlc or uuid8 {SEVERAL}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,7 +73,22 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _main(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()  # Here, where it can be told that there is no room, and not at the very end.
+    except BrokenPipeError:
+        # Whoever read our output has closed it (`| head`): there is nobody left to tell.
+        _drop_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _drop_output()
+        print(f"scratchbird_check: {error}", file=sys.stderr)
+        return os.EX_IOERR
+
+
+def _main(given: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # A terminal without UTF-8 shows a mark, and no traceback.
@@ -80,13 +104,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CheckError as error:
         print(f"scratchbird_check {options.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has closed it (`| head`): there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         print("scratchbird_check: interrupted", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """What is still in the buffer goes nowhere, without a further complaint at the end of the program."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _fail(parser: argparse.ArgumentParser, text: str) -> int:
@@ -102,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     """``run``: see :mod:`scratchbird_check.running`."""
     from scratchbird_check import running
 
+    _each_named_once(options)
     return running.run(
         running.Request(
             profile=options.profile,
@@ -121,6 +149,17 @@ def run(options: argparse.Namespace) -> int:
     )
 
 
+def _each_named_once(options: argparse.Namespace) -> None:
+    """One output must not overwrite another."""
+    seen: dict[Path, str] = {}
+    for name in ("json", "junit", "html", "keep"):
+        path: Path | None = getattr(options, name)
+        if path is None:
+            continue
+        if (other := seen.setdefault(path.resolve(), name)) != name:
+            raise UsageError(f"--{other} and --{name} both name {path}: give each a place of its own")
+
+
 def list_(options: argparse.Namespace) -> int:
     """``list``: every promise, and the checks that are evidence for it."""
     checks = manifest.parse(resources.manifest_text())
@@ -134,6 +173,9 @@ def list_(options: argparse.Namespace) -> int:
             if item.id in check.properties:
                 variant = f" of the variant {check.variant}" if check.variant else ""
                 print(f"    {check.id}  {check.expect.value}{variant}  [{', '.join(check.profiles)}]")
+    for part in options.part:
+        if not any(item.part == part for item in properties):
+            print(f"No promise of the part {part} is in the ledger yet.")
     for problem in ledger.problems(properties, checks):
         print(f"scratchbird_check: {problem}", file=sys.stderr)
     return 0
@@ -146,15 +188,13 @@ def explain(options: argparse.Namespace) -> int:
     from scratchbird_check.report.json_report import read_outcomes
 
     item = ledger.find(ledger.parse(resources.ledger_text()), options.property)
-    outcomes = None
+    last = None
     if options.run is not None:
-        _, outcomes = read_outcomes(options.run)
+        last = read_outcomes(options.run)
     elif places.last_run().is_file():
-        try:
-            _, outcomes = read_outcomes(places.last_run())
-        except UsageError:
-            outcomes = None  # Of another version: the explanation does not depend on it.
-    print(tell(item.id, outcomes))
+        with contextlib.suppress(UsageError):  # Of another version: the explanation does not depend on it.
+            last = read_outcomes(places.last_run())
+    print(tell(item.id, last))
     return 0
 
 
@@ -217,12 +257,16 @@ def build_parser() -> Parser:
 
     _add_run(add("run", "run the checks and show the verdict on each promise", RUN_EPILOG))
     sub = add("list", "list the promises and the checks that are evidence for them")
-    sub.add_argument("--part", action="append", default=[], type=_one_of("part", PARTS), metavar="PART")
+    sub.add_argument(
+        "--part", action="append", default=[], type=_one_of("part", PARTS), metavar="PART", help=ONE_PART
+    )
     sub = add("explain", "tell what was claimed, what happens instead, and the rule we use")
     sub.add_argument("property", metavar="ID", help="a promise, such as HLC-2")
     sub.add_argument("--run", type=Path, metavar="FILE", help="take the counterexample from this JSON report")
     sub = add("trace", "replay a trace (NDJSON) through the reference and show the first divergence")
-    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument(
+        "file", type=Path, metavar="FILE", help="a trace, one JSON object a line; - reads standard input"
+    )
     sub = add("conform", "test an implementation in any language against the reference")
     sub.add_argument(
         "--command",
@@ -235,13 +279,20 @@ def build_parser() -> Parser:
         "--part",
         action="append",
         default=[],
-        type=_one_of("part", PARTS),
+        type=_one_of("part", CONFORMANCE_PARTS),
         metavar="PART",
-        help="this part only (may be given several times; default: all)",
+        help=f"this part only: {' or '.join(CONFORMANCE_PARTS)} (may be given several times; default: all)",
     )
     sub.add_argument("--seed", type=_number(0), default=0, metavar="N", help="of the random runs (0)")
     sub = add("tools", "show which tools were found and what is missing, or install what can be")
-    sub.add_argument("action", nargs="?", default="list", type=_one_of("action", ("list", "install")))
+    sub.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        type=_one_of("action", ("list", "install")),
+        metavar="list|install",
+        help="show what there is (the default), or download Apalache and verify it",
+    )
     return parser
 
 
@@ -256,10 +307,17 @@ def _add_run(sub: Parser) -> None:
         metavar="|".join(PROFILES),
         help="how hard to try, see below (default: quick)",
     )
-    many("--part", "PART", "this part only (may be given several times)", _one_of("part", PARTS))
-    many("--only", "ID", "this promise or this check only")
-    many("--engine", "ENGINE", f"this engine only: {', '.join(ENGINES)}", _one_of("engine", ENGINES))
-    many("--require", "ENGINE", "end with status 3 if this engine is missing", _one_of("engine", ENGINES))
+    many("--part", "PART", ONE_PART, _one_of("part", PARTS))
+    many("--only", "ID", f"this promise or this check only {SEVERAL}")
+    many(
+        "--engine", "ENGINE", f"this engine only: {', '.join(ENGINES)} {SEVERAL}", _one_of("engine", ENGINES)
+    )
+    many(
+        "--require",
+        "ENGINE",
+        f"end with status 3 if this engine is missing {SEVERAL}",
+        _one_of("engine", ENGINES),
+    )
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole run as JSON")
     sub.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
     sub.add_argument("--html", type=Path, metavar="DIR", help="write a report to read in a browser")

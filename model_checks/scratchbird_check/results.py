@@ -107,7 +107,12 @@ def judge(item: Property, outcomes: Sequence[Outcome], manifest: Sequence[Check]
             note = f"variant not tried in this run: {_some(open_)}"
         return PropertyResult(item, item.verdict, mine, note)
     if item.verdict is Verdict.REFUTED or not found - {Verdict.REFUTED}:
-        none = "no variant of it was tried in this run" if found else "none of its checks is in this run"
+        if not found:
+            none = "none of its checks is in this run"
+        elif item.verdict is Verdict.REFUTED:
+            none = "no variant of it was tried in this run"
+        else:
+            none = "only variants were tried in this run"
         return PropertyResult(item, Verdict.NOT_RUN, mine, note or none)
     weaker = next(verdict for verdict in _STRENGTH if verdict in found)
     missing = f"not {item.verdict.value} in this run"

@@ -29,6 +29,8 @@ from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_check.worker import OUTCOME
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GROUP_GRACE_S = 5.0
+"""How long the children of a check that was killed may take to be gone: a large Java needs a while."""
 
 
 class Interrupted(Exception):
@@ -252,10 +254,26 @@ class Runner:
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> int:
-    """End whatever is left of the group, and return the leader's exit status."""
+    """End whatever is left of the group, wait until it is gone, and return the leader's exit status.
+
+    The others are no children of ours, so they are asked for by their group: whoever removes their files
+    while they die would have them made anew.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     status = child.wait()
     if child.stdin is not None:
         child.stdin.close()
+    until = time.monotonic() + GROUP_GRACE_S
+    while time.monotonic() < until and _is_there(child.pid):
+        time.sleep(0.005)
     return status
+
+
+def _is_there(group: int) -> bool:
+    """Whether any process of the group that was killed is left."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # Gone, or the number is somebody else's by now.
+        return False
+    return True

@@ -129,7 +129,11 @@ def load(request: Request) -> tuple[tuple[Check, ...], tuple[Property, ...]]:
         try:
             text = request.manifest.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the manifest {source}: {error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"cannot read the manifest {source}: {why}; give the path of a TOML file with [[check]] "
+                "tables, or leave --manifest out for the checks that ship"
+            ) from None
     checks = manifest.parse(text, source)
     properties = ledger.parse(resources.ledger_text())
     known = [item.id for item in properties]

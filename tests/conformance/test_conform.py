@@ -91,13 +91,22 @@ def test_a_seed_and_the_number_of_steps_can_be_given(capsys: pytest.CaptureFixtu
 # --- implementations that do not keep to the protocol -----------------------------------------------------
 
 HOSTILE = {
-    "ends at once": ("pass", "without an answer|closed its standard input"),
+    "ends at once": ("pass", "(without an answer|closed its standard input); exit code 0"),
+    "tells why on its output": (
+        "input(); print('no such part', end='')",
+        "exit code 0\nwhat else it wrote to its standard output:\n    no such part",
+    ),
+    "tells more than a line": (
+        "input(); print('Oh\\nno \\x1b[2J', flush=True); raise SystemExit(5)",
+        r"answered Oh, which is no JSON .*exit code 5\nwhat else .*\n    no \\x1b\[2J",
+    ),
     "crashes": ("import sys; sys.exit('I fell over')", "exit code 1\n.*I fell over"),
     "is killed": (
         "import os, sys, signal; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGTERM)",
         "ended by signal 15",
     ),
     "hangs": ("import sys\nfor line in sys.stdin: pass", "did not answer within 0.3 s"),
+    "lives on": ("import signal; signal.pause()", "within 0.3 s; it was still running and was ended"),
     "writes garbage": ("input(); print('hello', flush=True); input()", "hello, which is no JSON object"),
     "writes no object": ("input(); print('[]', flush=True); input()", "expected an object, this is list"),
     "writes nothing": ("input(); print(flush=True); input()", "which is no JSON object"),
@@ -130,7 +139,7 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_an_implementation_that_breaks_the_protocol_is_named(kind: str) -> None:
     code, expected = HOSTILE[kind]
-    deadline = 0.3 if kind == "hangs" else 10.0
+    deadline = 0.3 if kind in ("hangs", "lives on") else 10.0
 
     def talk(driver: CommandDriver) -> None:
         driver.hello(Hello("uuid8"))
@@ -187,8 +196,11 @@ def test_children_of_the_child_are_ended_too(tmp_path: Path) -> None:
 
 
 def test_an_implementation_that_always_fails_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
-    assert conform.conform(script("raise SystemExit(4)")) == 1
+    assert conform.conform(script("raise SystemExit('I fell over')")) == 1
     shown = capsys.readouterr().out
+    assert "FAIL      hlc_carry: hello: the implementation failed\n" in shown
+    assert shown.count("I fell over") == 1
+    assert shown.count("  as before\n") == 2
     assert shown.count("FAIL") == 4  # Three vectors, and the count.
     assert "gave up: the implementation failed 3 times in a row" in shown
 

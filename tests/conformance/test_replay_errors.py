@@ -40,6 +40,16 @@ def check(data: bytes) -> replay.Report:
     return replay.replay(io.BytesIO(data), "run.ndjson")
 
 
+def test_a_name_cannot_command_the_terminal() -> None:
+    (line,) = check(text(with_key(1, name="a\x1b[2J\nb"))).lines()
+    assert line.startswith(r"a\x1b[2J\nb: ")
+
+
+def test_a_trace_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text())))
+    assert replay.main(Path("-")) == 0
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

@@ -58,7 +58,8 @@ def test_a_package_imports_only_what_stands_below_it(package: str) -> None:
 def test_the_core_does_no_input_or_output(package: str) -> None:
     forbidden = {"socket", "asyncio", "subprocess", "shutil", "tempfile", "pathlib", "io"}
     for path in FOLDERS[package].rglob("*.py*"):
-        assert not imported(path) & forbidden, path.relative_to(ROOT)
+        if path.suffix != ".pyc":
+            assert not imported(path) & forbidden, path.relative_to(ROOT)
 
 
 def test_the_scan_sees_imports_of_every_form(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,13 +149,24 @@ class Stage:
         return (self.folder / "asked.txt").read_text().splitlines()
 
 
+def test_a_file_that_is_no_apalache_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other.jar"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("tlc2/TLC.class", b"")
+    monkeypatch.delenv("APALACHE_HOME", raising=False)
+    for jar in (other, Path(__file__)):
+        monkeypatch.setenv("APALACHE_JAR", str(jar))
+        assert f"{jar} is no apalache.jar, as at.forsyte.apalache.tla.Tool is not in it" in apalache.missing()
+
+
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     program = tmp_path / "java"
     program.write_text(FAKE_JAVA.format(python=sys.executable, plan=str(tmp_path), recorded=str(RECORDED)))
     program.chmod(0o755)
     jar = tmp_path / "apalache.jar"
-    jar.touch()
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("at/forsyte/apalache/tla/Tool.class", b"")
     monkeypatch.delenv("APALACHE_HOME", raising=False)
     monkeypatch.setenv("APALACHE_JAR", str(jar))
     monkeypatch.setattr(java, "all_javas", lambda: (java.Java(program, 21, ""),))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from scratchbird_check import cli, places, resources, worker
+from scratchbird_check import cli, ledger, manifest, places, resources, running, worker
 from scratchbird_check.engines import hypothesis
 
 LEDGER = """
@@ -272,6 +276,7 @@ def test_logs_are_kept_where_asked(command: Command) -> None:
         (("list", "--part", "x"), "unknown part 'x'"),
         (("tools", "instal"), "unknown action 'instal': did you mean 'install'"),
         (("conform",), "--command"),
+        (("conform", "--command", "x", "--part", "quorum"), "unknown part 'quorum': known are hlc, uuid8"),
         (("trace", "/no/such/file"), "/no/such/file"),
         (("trace",), "FILE"),
     ],
@@ -295,6 +300,8 @@ def test_wrong_use_ends_with_2_and_names_the_value(
         (("--html", "/no/such/folder/x"), "cannot make /no/such/folder/x: there is no folder"),
         (("--html", "/dev/null"), "cannot write to /dev/null: it is a file"),
         (("--keep", "/dev/null"), "cannot write to /dev/null: it is a file"),
+        (("--json", "x", "--junit", "./x"), "--json and --junit both name x: give each a place of its own"),
+        (("--html", "x", "--keep", "y/../x"), "--html and --keep both name y/../x"),
     ],
 )
 def test_a_run_that_cannot_be_is_refused_before_anything_is_run(
@@ -313,7 +320,44 @@ def test_a_manifest_that_is_wrong_is_named(command: Command) -> None:
     assert command.run() == 2
     assert f"{command.manifest}: check 'number 1': 'id' is missing" in command.err
     assert command("run", "--manifest", command.folder / "none.toml") == 2
-    assert "none.toml" in command.err
+    assert "none.toml: No such file or directory; give the path of a TOML file" in command.err
+
+
+EXAMPLES = [
+    line.strip()
+    for text in (cli.EPILOG, cli.RUN_EPILOG)
+    for line in text.splitlines()
+    if line.startswith("  scratchbird_check ")
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_of_the_help_can_be_run(example: str) -> None:
+    """As far as can be told without running it: the options exist, and so do the checks and promises."""
+    words = shlex.split(example.partition("   ")[0])[1:]
+    options = cli.build_parser().parse_args(words)
+    properties = ledger.parse(resources.ledger_text())
+    if options.command == "run":
+        request = running.Request(
+            options.profile, tuple(options.part), tuple(options.only), tuple(options.engine)
+        )
+        assert running.select(manifest.parse(resources.manifest_text()), properties, request)
+    if options.command == "explain":
+        assert ledger.find(properties, options.property)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full needs Linux")
+def test_output_that_cannot_be_written_is_said_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "scratchbird_check", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == os.EX_IOERR
+    assert ended.stderr == "scratchbird_check: [Errno 28] No space left on device\n"
 
 
 def test_without_a_command_the_help_is_shown(command: Command) -> None:
@@ -386,6 +430,8 @@ def test_promises_and_checks_are_listed(command: Command, monkeypatch: pytest.Mo
     )
     assert command("list", "--part", "uuid8") == 0
     assert command.out.startswith("UUID8-1")
+    assert command("list", "--part", "quorum") == 0
+    assert command.out == "No promise of the part quorum is in the ledger yet.\n"
 
 
 def test_tools_are_reported(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,5 +101,8 @@ def test_the_java_that_a_jar_needs_is_read_from_its_classes(tmp_path: Path) -> N
     assert java.needed_by(jar, "a.Bad", 8) == 8
     assert java.needed_by(jar, "a.None", 8) == 8
     assert java.needed_by(tmp_path / "no.jar", "a.Main", 8) == 8
+    assert java.holds(jar, "a.Main")
+    assert not java.holds(jar, "a.None")
+    assert not java.holds(tmp_path / "no.jar", "a.Main")
     assert java.jar_version(jar) == "0.62.1"
     assert java.jar_version(tmp_path / "no.jar") == ""

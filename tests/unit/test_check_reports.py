@@ -155,6 +155,14 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert out.getvalue() == "[ 1/12] checked             tlc-p  2,500 states  2.0 s\n"
 
 
+def test_only_a_terminals_lines_are_cut() -> None:
+    long = replace(OUTCOMES[1], detail="words " * 40)
+    for out, whole in ((io.StringIO(), True), (Terminal(), False)):
+        console.PlainProgress(1, out).ended(CHECKS[1], long)
+        assert ("words " * 39 in out.getvalue()) == whole
+        assert (" ...  2.0 s" in out.getvalue()) != whole
+
+
 def test_a_live_display_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     monkeypatch.setattr("sys.stdout", out)
@@ -222,7 +230,7 @@ def test_what_is_no_outcome_is_said(value: dict[str, object]) -> None:
 def test_a_report_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     json_report.write(RUN, path)
-    assert json_report.read_outcomes(path) == (RUN.started, OUTCOMES)
+    assert json_report.read_outcomes(path) == (RUN.started, RUN.profile, OUTCOMES)
     value = json.loads(path.read_text())
     assert not value["passed"]
     assert value["tools"] == {"z3": "z3-solver 4"}

@@ -38,6 +38,7 @@ def outcomes(**verdicts: Verdict) -> list[Outcome]:
         (PROVED, {"proof": V.PROVED}, V.PROVED, "variant not tried in this run: v"),
         (PROVED, {"proof": V.NOT_RUN}, V.NOT_RUN, "not run: proof"),
         (PROVED, {"proof": V.NOT_RUN, "wrong": V.REFUTED}, V.NOT_RUN, "not run: proof"),
+        (PROVED, {"wrong": V.REFUTED}, V.NOT_RUN, "only variants were tried in this run"),
         (PROVED, {"model": V.CHECKED}, V.CHECKED, "not proved in this run"),
         (
             PROVED,

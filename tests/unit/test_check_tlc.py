@@ -272,6 +272,11 @@ def test_a_named_jar_that_is_not_there_is_said_plainly(monkeypatch: pytest.Monke
     assert "TLA2TOOLS_JAR is /no/such.jar" in tlc.missing()
 
 
+def test_a_file_that_is_no_jar_of_tlc_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLA2TOOLS_JAR", __file__)
+    assert f"{__file__} is no tla2tools.jar, as tlc2.TLC is not in it" in tlc.missing()
+
+
 # --- real runs --------------------------------------------------------------------------------------------
 
 MODULE = r"""---- MODULE Count ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,16 @@ def test_the_solver_needs_every_step_that_it_chose() -> None:
     assert found is not None
     assert found.chosen == 3
     assert search(replace(scenario, most=2), right, wrong) is None
+
+
+def test_a_node_that_stalls_and_resets_is_shown_losing_whole_milliseconds() -> None:
+    """Else it could not be told from a counter that wraps in place."""
+    refutation = find_refutation("hlc.stall_and_reset")
+    found = refutation.find()
+    assert found is not None
+    labels = [step.label for step in played(refutation, found).steps[-2:]]
+    before, after = (int(re.findall(r"(\d+):\d+", label)[0]) for label in labels)
+    assert after < before
 
 
 def test_a_solver_that_gives_up_has_found_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

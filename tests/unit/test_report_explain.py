@@ -10,6 +10,7 @@ from scratchbird_check.errors import UsageError
 from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import Check
 from scratchbird_check.report.explain import explain, tell
+from scratchbird_check.report.json_report import Reported
 from scratchbird_check.verdicts import Outcome, Verdict
 
 REFUTED = Property(
@@ -29,15 +30,20 @@ REFUTED = Property(
 CHECK = Check("z3-hlc-tick", "hlc", "z3", ("quick",), Verdict.PROVED, ("HLC-2",))
 
 
+def ran(*outcomes: Outcome) -> Reported:
+    return Reported("2026-01-02T03:04:05Z", "full", outcomes)
+
+
 def test_a_refuted_claim_is_explained_with_both_runs() -> None:
     text = tell(REFUTED, [CHECK], None, 90)
     flat = " ".join(text.split())
     for words in (
         "HLC-2: When the counter is full",
-        "Verdict: refuted as expected; `scratchbird_check run --only HLC-2` tries it now",
+        "Expected verdict: refuted as expected; `scratchbird_check run --only HLC-2` tries it now",
         "A first line. A second line",
         "Rule: HLC.R2, in spec/hlc.md",
-        "Evidence: checks z3-hlc-tick; TLA+ HLC1; theorems hlc.tick; tests tests/stateful/test_hlc.py",
+        "Evidence: 1 check (z3 1), 1 TLA+ formula, 1 theorem and 1 test file; "
+        "`scratchbird_check list --part hlc` names the checks",
         "How it fails, played by the variant stall_and_reset:",
         "WRONG: n2 issued 11:0 after it had issued 11:1",
         "And by the rule that we build:",
@@ -56,8 +62,11 @@ def test_a_promise_that_holds_shows_what_a_wrong_rule_would_do() -> None:
     held = Property(
         "HLC-1", "hlc", "Ids increase.", Verdict.PROVED, "HLC.R3", "x", variants=("none", "no_carry")
     )
-    text = tell(held, [], [Outcome("z3", Verdict.PROVED, "d", ("HLC-1",))], 90)
-    assert "Verdict: proved; its checks in the last run: 1 proved" in text
+    text = tell(held, [], ran(Outcome("z3", Verdict.PROVED, "d", ("HLC-1",))), 90)
+    flat = " ".join(text.split())
+    assert (
+        "Expected verdict: proved. Its checks in the last run (profile full, 2026-01-02T03:04:05Z): 1 proved"
+    ) in flat
     assert "Rule: HLC.R3, in spec/hlc.md" in text
     assert "What a wrong rule would do, played by the variant no_carry:" in text
     assert "Evidence: none is registered" in text
@@ -71,10 +80,12 @@ def test_without_a_variant_the_shortest_counterexample_of_the_last_run_is_shown(
         for index, run in enumerate(runs)
         if run is not None
     ]
-    text = tell(plain, [], outcomes, 90)
+    text = tell(plain, [], ran(*outcomes), 90)
     assert "Found by reference in the last run (tlc-1):" in text
     assert "stall_and_reset" not in text
-    assert "its checks in the last run: none" in tell(plain, [], [], 90)
+    assert "Expected verdict: proved; `scratchbird_check run --only QRM-1` tries it now" in tell(
+        plain, [], ran(Outcome("z3", Verdict.PROVED, "d", ("HLC-1",))), 90
+    )
     assert "Rule: QRM.R1, in spec/quorum.md" in text
 
 
@@ -91,6 +102,8 @@ explain = "They do."
     monkeypatch.setattr(resources, "ledger_text", lambda: ledger)
     monkeypatch.setattr(resources, "manifest_text", lambda: "")
     outcomes = [Outcome("a", Verdict.PROVED, "d", ("HLC-1",)), Outcome("b", Verdict.CHECKED, "d", ("HLC-9",))]
-    assert "1 proved" in explain("hlc-1", outcomes, 80)
+    text = explain("hlc-1", ran(*outcomes), 80)
+    assert "1 proved" in text
+    assert "1 checked" not in text
     with pytest.raises(UsageError, match="unknown property 'HLC-99': did you mean 'HLC-1'"):
         explain("HLC-99")

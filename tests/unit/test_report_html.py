@@ -158,6 +158,7 @@ def test_a_page_has_claim_evidence_drawings_and_files() -> None:
     ):
         assert words in page
     assert page.count("<svg") == 3
+    assert page.index("Counterexamples") < page.index("Evidence")
     assert "<details open>" not in page
     assert "<details open>" in html.build(make_run(unexpected=True))["HLC-1.html"]
     for stem in ("no_carry", "no_carry-corrected", "tlc-hlc-no-carry"):

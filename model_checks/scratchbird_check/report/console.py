@@ -31,7 +31,7 @@ MAX_STEPS = 14
 """A counterexample with more steps than this is only named, unless all was asked for."""
 
 MAX_DETAIL = 90
-"""Characters of a check's detail in its line of progress."""
+"""Characters of a check's detail in its line of progress on a terminal."""
 
 
 # --- while it runs ----------------------------------------------------------------------------------------
@@ -60,12 +60,13 @@ class PlainProgress:
         pass
 
     def line(self, outcome: Outcome) -> str:
-        """``[ 3/24] checked             tlc-hlc-quick  41,230 distinct states  4.2 s``"""
+        """``[ 3/24] checked             tlc-hlc-two-nodes  41,230 distinct states  4.2 s``"""
         width = len(str(self.total))
         verdict = paint(f"{outcome.verdict.value:<19}", outcome.verdict, self.colour)
         head = f"[{self.count:>{width}}/{self.total}] {verdict} {outcome.check}"
-        # What was unexpected is said in full; the whole of the others is in the JSON report.
-        room = MAX_DETAIL if outcome.verdict is not Verdict.UNEXPECTED else len(outcome.detail) + 1
+        # A terminal's lines are kept short, but for what was unexpected; a file or a pipe gets everything.
+        short = self.out.isatty() and outcome.verdict is not Verdict.UNEXPECTED
+        room = MAX_DETAIL if short else len(outcome.detail) + 1
         detail = textwrap.shorten(outcome.detail, room, placeholder=" ...")
         return f"{head}  {detail}  {outcome.seconds:.1f} s"
 

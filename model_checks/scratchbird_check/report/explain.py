@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.counterexamples import counterexample
 from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import PARTS, Check
+from scratchbird_check.report.json_report import Reported
 from scratchbird_check.report.text import NARROWEST, render, terminal_width, unbroken
 from scratchbird_check.traces.hlc_words import listed
 from scratchbird_check.traces.model import Trace
@@ -18,56 +19,62 @@ from scratchbird_check.verdicts import Outcome, Verdict
 WIDEST = 100
 
 
-def explain(property_id: str, outcomes: Iterable[Outcome] | None = None, width: int | None = None) -> str:
-    """What was claimed, what happens instead, the rule that we build, where the evidence is, and a run.
+def explain(property_id: str, run: Reported | None = None, width: int | None = None) -> str:
+    """What was claimed, what happens instead, the rule that we build, what the evidence is, and a run.
 
     The run is played by the Python variant of the wrong rule, so that it needs no other tool; where there is
     none, the shortest counterexample among the outcomes is shown.
 
-    :param outcomes: of the last run, to say what it found.
+    :param run: the last one, to say what it found.
     :raises UsageError: if there is no such promise; it names the nearest.
     """
     item = ledger.find(ledger.parse(resources.ledger_text()), property_id)
     checks = [check for check in manifest.parse(resources.manifest_text()) if item.id in check.properties]
-    found = None if outcomes is None else [outcome for outcome in outcomes if item.id in outcome.properties]
-    return tell(item, checks, found, width)
+    return tell(item, checks, run, width)
 
 
-def tell(
-    item: Property, checks: Iterable[Check], outcomes: Iterable[Outcome] | None, width: int | None = None
-) -> str:
+def tell(item: Property, checks: Sequence[Check], run: Reported | None, width: int | None = None) -> str:
     """The explanation of one property; see :func:`explain`."""
     columns = max(NARROWEST, min(WIDEST, width if width is not None else terminal_width()))
-    found = list(outcomes or ())
+    found = [outcome for outcome in run.outcomes if item.id in outcome.properties] if run else []
     lines = _paragraph(f"{item.id}: ", item.claim, columns)
-    lines += _paragraph("Verdict: ", _verdict(item, found if outcomes is not None else None), columns)
+    lines += _paragraph("Expected verdict: ", _verdict(item, run, found), columns)
     lines.append("")
     for line in unbroken(item.explain):
         lines += _paragraph("", line, columns) or [""]
     lines.append("")
     lines += _paragraph("Rule: ", f"{item.rule}, in spec/{_module(item)}.md", columns)
     lines += _paragraph("Evidence: ", _evidence(item, checks), columns)
-    for said, run in _runs(item, found):
-        lines += ["", *_paragraph("", said, columns), "", render(run, columns).rstrip("\n")]
+    for said, shown in _runs(item, found):
+        lines += ["", *_paragraph("", said, columns), "", render(shown, columns).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
-def _verdict(item: Property, found: list[Outcome] | None) -> str:
-    if found is None:
+def _verdict(item: Property, run: Reported | None, found: Sequence[Outcome]) -> str:
+    if run is None or not found:
         return f"{item.verdict.value}; `scratchbird_check run --only {item.id}` tries it now"
     counts = Counter(outcome.verdict for outcome in found)
-    said = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
-    return f"{item.verdict.value}; its checks in the last run: {listed(said) if said else 'none'}"
+    said = listed([f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]])
+    return f"{item.verdict.value}. Its checks in the last run (profile {run.profile}, {run.started}): {said}"
 
 
-def _evidence(item: Property, checks: Iterable[Check]) -> str:
+def _evidence(item: Property, checks: Sequence[Check]) -> str:
+    """How much there is of each kind: the names are many, and stand in the reports."""
+    engines = Counter(check.engine for check in checks)
     parts = []
-    if names := [check.id for check in checks]:
-        parts.append(f"checks {', '.join(names)}")
-    for kind, values in (("TLA+", item.tla), ("theorems", item.theorems), ("tests", item.tests)):
+    if checks:
+        by = ", ".join(f"{engine} {count}" for engine, count in engines.items())
+        parts.append(f"{_count(len(checks), 'check')} ({by})")
+    for what, values in (("TLA+ formula", item.tla), ("theorem", item.theorems), ("test file", item.tests)):
         if values:
-            parts.append(f"{kind} {', '.join(values)}")
-    return "; ".join(parts) or "none is registered"
+            parts.append(_count(len(values), what))
+    if not parts:
+        return "none is registered"
+    return f"{listed(parts)}; `scratchbird_check list --part {item.part}` names the checks"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _runs(item: Property, found: list[Outcome]) -> list[tuple[str, Trace]]:

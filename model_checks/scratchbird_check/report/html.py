@@ -28,7 +28,7 @@ from scratchbird_check.report.svg import draw
 from scratchbird_check.results import PropertyResult, Run
 from scratchbird_check.traces import itf, ndjson
 from scratchbird_check.traces.model import Trace
-from scratchbird_check.verdicts import Verdict
+from scratchbird_check.verdicts import Outcome, Verdict
 
 INDEX = "index.html"
 TRACES = "traces"
@@ -159,23 +159,28 @@ def _property_page(run: Run, result: PropertyResult, files: Files) -> str:
         if item.corrected
         else f"<h2>What we build</h2><p>The claim as it stands ({text(item.rule)}).</p>",
         paragraphs(item.explain),
-        f"<h2>Evidence</h2>{evidence_table(run, result.outcomes)}{_names(item)}",
     ]
     refuted = [played for variant in item.variants if (played := counterexample(variant)) is not None]
     found = [outcome for outcome in result.outcomes if outcome.counterexample is not None]
     if refuted or found:
         body.append("<h2>Counterexamples</h2>")
     body += [_played(played, files) for played in refuted]
-    for outcome in found:
-        if outcome.counterexample is not None:
-            bad = outcome.verdict is Verdict.UNEXPECTED
-            heading = f"Found by {outcome.counterexample.engine} in this run: {outcome.check}"
-            shown = _trace(outcome.counterexample, outcome.check, files)
-            body.append(
-                f"<details{' open' if bad else ''}><summary>{text(heading)} {badge(outcome.verdict)}"
-                f"</summary>{shown}</details>"
-            )
+    body += [_found(outcome, files) for outcome in found]
+    body.append(f"<h2>Evidence</h2>{evidence_table(run, result.outcomes)}{_names(item)}")
     return page(item.id, "".join(body))
+
+
+def _found(outcome: Outcome, files: Files) -> str:
+    """A counterexample of this run, folded unless it is unexpected."""
+    trace = outcome.counterexample
+    if trace is None:
+        return ""
+    opened = " open" if outcome.verdict is Verdict.UNEXPECTED else ""
+    heading = f"Found by {trace.engine} in this run: {outcome.check}"
+    return (
+        f"<details{opened}><summary>{text(heading)} {badge(outcome.verdict)}</summary>"
+        f"{_trace(trace, outcome.check, files)}</details>"
+    )
 
 
 def _names(item: Property) -> str:

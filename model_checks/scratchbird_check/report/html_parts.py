@@ -47,14 +47,14 @@ tr.wrong td, tr.wrong th { background: #fdeceb; color: #b3261e; font-weight: 600
 figure { margin: 1rem 0; overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem;
   background: #ffffff } figure svg { display: block; max-width: 100%; height: auto }
 details { margin: .8rem 0; border-left: 3px solid var(--line); padding-left: .8rem }
-summary { cursor: pointer } .files { font-size: .9rem; color: var(--soft) }
+td details { margin: .3rem 0 } summary { cursor: pointer } .files { font-size: .9rem; color: var(--soft) }
 .told { background: var(--band); padding: .2rem 1rem; border-radius: .5rem }
 @media (max-width: 46rem) {
   thead { display: none } table, tbody, tr, td, th[scope=row] { display: block; width: 100% }
   tr { border-bottom: 1px solid var(--line); padding: .5rem 0 } td, th[scope=row] { border: 0;
     padding: .15rem 0 } td.number { text-align: left }
   td[data-label]:not(:empty)::before { content: attr(data-label) ": "; color: var(--soft) }
-  figure svg { max-width: none } }
+  figure svg { min-width: 26rem } }
 @media print { details > * { display: block } }
 """
 
@@ -101,14 +101,14 @@ def _evidence(run: Run, outcome: Outcome) -> str:
     figures = ", ".join(f"{name} {_figure(value)}" for name, value in outcome.figures.items())
     more = f"<details><summary>figures</summary><small>{text(figures)}</small></details>" if figures else ""
     if outcome.remedy:
-        more += f"<br><small>{text(outcome.remedy)}</small>"
+        more += f"<div><small>{text(outcome.remedy)}</small></div>"
     if outcome.log is not None and outcome.verdict is Verdict.UNEXPECTED:
-        more += f"<br><small>log: <code>{text(outcome.log)}</code></small>"
+        more += f"<div><small>log: <code>{text(outcome.log)}</code></small></div>"
     return (
         f"<tr><th scope='row'><code>{text(outcome.check)}</code></th>"
         f"<td data-label='Verdict'>{badge(outcome.verdict)}</td>"
-        f"<td data-label='Found'>{text(outcome.detail)}{more}<br>"
-        f"<small><code>{text(command)}</code></small></td>"
+        f"<td data-label='Found'>{text(outcome.detail)}{more}"
+        f"<div><small><code>{text(command)}</code></small></div></td>"
         f"<td class='number' data-label='Time'>{outcome.seconds:.1f} s</td></tr>"
     )
 

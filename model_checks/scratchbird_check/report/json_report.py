@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scratchbird_check.codec import outcome_from_json, outcome_to_json
 from scratchbird_check.errors import UsageError
@@ -13,6 +13,15 @@ from scratchbird_check.results import PropertyResult, Run
 from scratchbird_check.verdicts import Outcome, Verdict
 
 FORMAT = 1
+
+
+class Reported(NamedTuple):
+    """What is read of a report."""
+
+    started: str
+    """UTC, ISO 8601."""
+    profile: str
+    outcomes: tuple[Outcome, ...]
 
 
 def to_json(run: Run) -> dict[str, Any]:
@@ -55,8 +64,8 @@ def write(run: Run, path: Path) -> None:
     write_atomically(path, json.dumps(to_json(run), indent=1, ensure_ascii=False) + "\n")
 
 
-def read_outcomes(path: Path) -> tuple[str, tuple[Outcome, ...]]:
-    """When a reported run was started, and its outcomes.
+def read_outcomes(path: Path) -> Reported:
+    """When a reported run was started, in which profile, and its outcomes.
 
     :raises UsageError: if this is no report of this format.
     """
@@ -64,7 +73,8 @@ def read_outcomes(path: Path) -> tuple[str, tuple[Outcome, ...]]:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["report"] != "scratchbird_check" or value["format"] != FORMAT:
             raise ValueError("another format")
-        return value["started"], tuple(outcome_from_json(item) for item in value["checks"])
+        outcomes = tuple(outcome_from_json(item) for item in value["checks"])
+        return Reported(str(value["started"]), str(value["profile"]), outcomes)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
