@@ -207,8 +207,8 @@ def _check_outputs(request: Request) -> None:
         check_writable_folder(request.keep)
         if request.keep.is_dir() and any(request.keep.iterdir()) and not (request.keep / KEPT).is_file():
             raise UsageError(
-                f"cannot keep logs in {request.keep}: it holds files that no run kept there, and folders named "
-                "after checks are emptied; name a new or an empty folder"
+                f"cannot keep logs in {request.keep}: it holds files that no run kept there, and folders "
+                "named after checks are emptied; name a new or an empty folder"
             )
     if request.html is not None:
         html.check_folder(request.html)
