@@ -556,13 +556,19 @@ def check_event(event: Event) -> None:
         case Retire():
             check_node_id(event.new_node_id)
         case Confirm():
-            if not isinstance(event.operator, bool):
-                raise CallerError(f"operator {shown(event.operator)} is neither True nor False")
-            for peer in event.peers:
-                if not isinstance(peer, tuple) or len(peer) != 2:
-                    raise CallerError(f"{shown(peer)} is no peer: pass (node id, its wall clock in ms)")
-                node, wall = peer
-                check_node_id(node)
-                check_range(f"wall clock in ms of node {node}", wall, 0, MAX_MS)
-            if len({node for node, _ in event.peers}) != len(event.peers):
-                raise CallerError(f"peers {event.peers} name a node twice: each peer has one vote")
+            _check_evidence(event)
+
+
+def _check_evidence(event: Confirm) -> None:
+    if not isinstance(event.operator, bool):
+        raise CallerError(f"operator {shown(event.operator)} is neither True nor False")
+    nodes: list[int] = []
+    for peer in event.peers:
+        if not isinstance(peer, tuple) or len(peer) != 2:
+            raise CallerError(f"{shown(peer)} is no peer: pass (node id, its wall clock in ms)")
+        node, wall = peer
+        check_node_id(node)
+        check_range(f"wall clock in ms of node {node}", wall, 0, MAX_MS)
+        nodes.append(node)
+    if len(set(nodes)) != len(nodes):
+        raise CallerError(f"peers {event.peers} name a node twice: each peer has one vote")
