@@ -30,7 +30,7 @@ from scratchbird.timestamp import MAX_COUNTER, MAX_MS, MAX_NODE_ID, Timestamp
 
 try:
     import fcntl
-except ImportError as error:  # pragma: no cover - Windows
+except ImportError as error:  # pragma: no cover  # only where there is no flock: Windows
     raise ImportError(
         "scratchbird_node.bound_store needs flock(2), which this system lacks: use Linux, macOS or another "
         "POSIX system, or write a store of your own (scratchbird.store.BoundStore)"

@@ -266,7 +266,7 @@ def _end_group(child: subprocess.Popen[bytes]) -> int:
         child.stdin.close()
     until = time.monotonic() + GROUP_GRACE_S
     while time.monotonic() < until and _is_there(child.pid):
-        time.sleep(0.005)
+        time.sleep(0.005)  # The end of processes that are no children of ours can only be asked for.
     return status
 
 

@@ -48,7 +48,7 @@ class Config:
     max_drift_ms: int = 500
     """The farthest a remote timestamp may lie past our clock; a message from further is refused."""
     max_ahead_ms: int = 250
-    """The farthest an issued timestamp may lie past our wall clock."""
+    """The farthest a timestamp may lie past our clock that we issue or send; what we merge lies nearer."""
     max_skew_ms: int = 250
     """How far the wall clocks of two healthy nodes may differ: a promise of the operator's time service."""
     reserve_ms: int = 1000

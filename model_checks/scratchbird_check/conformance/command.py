@@ -237,7 +237,7 @@ def _wait_for_end(pid: int, until: float) -> None:
     while time.monotonic() < until:
         if _has_ended(pid):
             return
-        time.sleep(0.005)
+        time.sleep(0.005)  # Nothing can be waited for with a deadline and leave the exit code in place.
 
 
 def _has_ended(pid: int) -> bool:
