@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
+from scratchbird_reference.errors import ConfigurationError
 from scratchbird_reference.quorum_messages import (
     Held,
     Incarnations,
@@ -113,23 +114,26 @@ def compatible(settings: Iterable[Setting]) -> bool:
 
 
 def joint(old: Setting, new: Setting) -> Setting:
-    """The setting between two that are not compatible; it is compatible with both (rule QUORUM.R16).
+    """The setting between two that may not be used side by side (rule QUORUM.R16).
 
-    :raises ValueError: if the replicas differ, or there is no epoch between the two.
+    Its read quorum meets every write quorum of the old setting, and its write quorum every read quorum of the
+    new one. It is linearizable whatever the table's mode, so that a read in it writes back what it finds.
+
+    :raises ConfigurationError: if the replicas differ, or there is no epoch between the two.
     """
     if set(old.replicas) != set(new.replicas):
-        raise ValueError(
+        raise ConfigurationError(
             f"replicas {old.replicas} and {new.replicas} differ: change the replicas in a step of its own"
         )
     if new.epoch < old.epoch + 2:
-        raise ValueError(
+        raise ConfigurationError(
             f"epoch {new.epoch} leaves none for the joint setting: after {old.epoch} use {old.epoch + 2} "
             f"or more"
         )
     return Setting(
         replicas=old.replicas,
-        write_quorum=max(old.write_quorum, new.write_quorum),
-        read_quorum=max(old.read_quorum, new.read_quorum),
-        mode=new.mode,
+        write_quorum=max(old.write_quorum, new.write_quorum, new.size - new.read_quorum + 1),
+        read_quorum=max(old.read_quorum, new.read_quorum, old.size - old.write_quorum + 1),
+        mode=Mode.LINEARIZABLE,
         epoch=old.epoch + 1,
     )

@@ -21,6 +21,7 @@ from scratchbird_reference.quorum_messages import (
     OldEpoch,
     Query,
     Send,
+    Setting,
     Write,
     check_value,
     check_version,
@@ -110,29 +111,14 @@ class Coordinator:
         check_range("row", event.row, 0, (1 << 63) - 1)
         if _operation(state, event.operation) is not None:
             raise CallerError(f"operation {event.operation} is open already: number each of them anew")
-        setting = state.setting
-        match event:
-            case PutValue():
-                check_value(event.value)
-                operation = Operation(
-                    Kind.WRITE, event.row, setting, Phase.STAMPING, event.value, event.token
-                )
-                if event.reserved:
-                    check_version(event.reserved)
-                    return self._write(state, event.operation, operation, event.reserved)
-            case Reserve():
-                operation = Operation(Kind.RESERVE, event.row, setting, Phase.STAMPING, token=event.token)
-            case Read():
-                operation = Operation(Kind.READ, event.row, setting, Phase.ASKING, token=event.token)
-            case LookUp():
-                check_version(event.version)
-                operation = Operation(Kind.LOOK_UP, event.row, setting, Phase.ASKING, token=event.version)
-        check_range("token", operation.token, 0, (1 << 128) - 1)
-        if operation.phase is Phase.STAMPING and not self.rules.looks_first(setting):
+        operation = _first(event, state.setting)
+        if isinstance(event, PutValue) and event.reserved:
+            return self._write(state, event.operation, operation, event.reserved)
+        if operation.kind in (Kind.WRITE, Kind.RESERVE) and not self.rules.looks_first(state.setting):
             return self._ask_for_stamp(state, event.operation, operation)
-        state = _put(state, event.operation, replace(operation, phase=Phase.ASKING))
-        query = Query(event.operation, setting.epoch, event.row)
-        return state, tuple(Send(replica, query) for replica in setting.replicas)
+        query = Query(event.operation, state.setting.epoch, event.row)
+        state = _put(state, event.operation, operation)
+        return state, tuple(Send(replica, query) for replica in state.setting.replicas)
 
     def _ask_for_stamp(self, state: State, number: int, operation: Operation) -> tuple[State, Effects]:
         """What is asked for now is what is checked then: answers that come meanwhile do not raise it."""
@@ -333,6 +319,22 @@ class Coordinator:
         if operation.written is None:
             return Reply(number, Outcome.NOT_APPLIED, reason=reason)
         return Reply(number, Outcome.INDETERMINATE, operation.written, reason)
+
+
+def _first(event: Request, setting: Setting) -> Operation:
+    """The operation that this request begins; :class:`CallerError` if the request is malformed."""
+    if isinstance(event, LookUp):
+        check_version(event.version)
+        return Operation(Kind.LOOK_UP, event.row, setting, Phase.ASKING, token=event.version)
+    check_range("token", event.token, 0, (1 << 128) - 1)
+    if isinstance(event, Read):
+        return Operation(Kind.READ, event.row, setting, Phase.ASKING, token=event.token)
+    if isinstance(event, Reserve):
+        return Operation(Kind.RESERVE, event.row, setting, Phase.ASKING, token=event.token)
+    check_value(event.value)
+    if event.reserved:
+        check_version(event.reserved)
+    return Operation(Kind.WRITE, event.row, setting, Phase.ASKING, event.value, event.token)
 
 
 def _operation(state: State, number: int) -> Operation | None:

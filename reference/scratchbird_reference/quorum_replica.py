@@ -142,9 +142,7 @@ class Replica:
                 return replace(state, volatile=None), ()
             case Ask():
                 return state, self._ask(durable)
-            case Deliver():
-                return self._deliver(state, state.volatile, event)
-        raise CallerError(f"{type(event).__name__} is no event of a replica")
+        return self._deliver(state, state.volatile, event)
 
     def _start_empty(self, lost: Durable, event: StartEmpty) -> tuple[State, tuple[Send, ...]]:
         raised = incarnation_of(lost.replica, event.incarnations)
