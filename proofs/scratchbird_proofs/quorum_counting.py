@@ -1,8 +1,9 @@
 """How many replicas two sets share, for any number of replicas: induction over the replicas counted so far.
 
-A set of replicas is a predicate over their numbers 0, 1, 2, ...; ``upto(n)`` is how many of the first *n* are
-in it. Each claim about counts is an invariant of that count: it holds of none, and one more replica keeps it.
-That quorums which are large enough overlap is Gifford, "Weighted Voting for Replicated Data" (SOSP 1979).
+A set of replicas is a predicate over their numbers 0, 1, 2, ...; ``upto(n)`` is how many of the first *n*
+are in it. Each claim about counts is an invariant of that count: it holds of none, and one more replica
+keeps it. That quorums which are large enough overlap is Gifford, "Weighted Voting for Replicated Data"
+(SOSP 1979).
 """
 
 from __future__ import annotations

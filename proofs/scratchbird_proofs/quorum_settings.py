@@ -18,6 +18,7 @@ from scratchbird_proofs.quorum_counting import (
     Counted,
     induction,
     one,
+    overlap,
     positive,
     read,
     replicas,
@@ -221,6 +222,26 @@ def _shortcut() -> Sequence[Obligation]:
     )
 
 
+def _settled_at() -> Sequence[Obligation]:
+    """Without lost disks: what T replicas are known to hold is seen by every read, or need not be."""
+    sizes = z3.And(WELL_FORMED, threshold >= 1, threshold <= replicas)
+    counted = {
+        "the overlap is counted": overlap(replicas),
+        "T replicas hold it": A.upto(replicas) >= threshold,
+        "a read quorum": B.upto(replicas) >= read,
+        "T + R > N": threshold + read > replicas,
+    }
+    zero = z3.IntVal(0)
+    apart = z3.Not(z3.And(within(one, zero, threshold), within(one, replicas - read, replicas)))
+    otherwise = {"sizes": sizes, "T + R <= N": threshold + read <= replicas}
+    agree = {"sizes": sizes, "the R that answered agree": threshold == read}
+    return (
+        Obligation("enough", counted, BOTH.upto(replicas) >= 1, {"just enough": BOTH.upto(replicas) == 1}),
+        Obligation("too few", otherwise, apart, {"W + R > N all the same": write + read > replicas}),
+        Obligation("T = R", agree, (threshold + read <= replicas) == (2 * read <= replicas)),
+    )
+
+
 def theorems() -> tuple[Theorem, ...]:
     """What counting gives for several settings, and after a lost disk."""
     counts = "quorum.two_sets_overlap"
@@ -252,11 +273,20 @@ def theorems() -> tuple[Theorem, ...]:
         ),
         Theorem(
             "quorum.joint_setting_is_compatible",
-            "The setting with the larger W and the larger R is compatible with both settings, if the replicas "
-            "are the same.",
+            "The setting with the larger W and the larger R is compatible with both, if the replicas are "
+            "the same.",
             ("QRM-10",),
             ("QUORUM.R16",),
             _joint,
+        ),
+        Theorem(
+            "quorum.a_read_is_settled_at_as_many_as_reads_meet",
+            "Without lost disks a read may reply at T holders if and only if T + R > N; so it may reply at R "
+            "answers that agree if and only if 2R > N.",
+            ("QRM-3",),
+            ("QUORUM.R6",),
+            _settled_at,
+            ("quorum.what_counts_has_a_member", intervals),
         ),
         Theorem(
             "quorum.others_heard_meet_the_holders",
