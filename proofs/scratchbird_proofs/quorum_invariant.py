@@ -16,7 +16,6 @@ import z3
 
 from scratchbird_proofs.quorum_system import (
     INITIAL,
-    KINDS,
     Event,
     Quorums,
     Rules,
@@ -27,7 +26,6 @@ from scratchbird_proofs.quorum_system import (
     at,
     common,
     initial,
-    meeting,
     nobody,
 )
 from scratchbird_proofs.theorem import Formula, Obligation, Term, Theorem
@@ -193,20 +191,33 @@ def taking_part(s: State, e: Event) -> Things:
     return Things(e.op, e.op, meets, at(s.version, e.op))
 
 
-def keeps(rules: Rules, kind: str, clause: Clause) -> Obligation:
-    """A step of this kind keeps this clause."""
-    s, e = any_state(), any_event("now")
-    step = rules.step(kind, s, e)
+STATE, EVENT = any_state(), any_event("now")
+
+
+def taken_for_granted(rules: Rules) -> dict[str, Formula]:
+    """The invariant before a step, and that quorums meet: the same for every kind of step."""
+    s, e = STATE, EVENT
     acting = Things(e.op, e.op, e.replica, e.version)
     held = instances(rules.quorums, s, (ANY, acting, taking_part(s, e)))
-    meets = meeting(rules.quorums, at(s.heard, e.op), at(s.fence_of, e.op))
-    reaches = _REACHES.get((kind, clause.name))
-    return Obligation(
-        f"{kind}: {clause.name}",
-        {**held, "quorums meet": meets, "nobody": nobody(ANY.replica), f"a step: {kind}": step.possible},
-        clause.says(rules.quorums, step.after, ANY),
-        reaches(s, e) if reaches else {},
-    )
+    meets = rules.meet(at(s.heard, e.op), at(s.fence_of, e.op))
+    return {**held, "quorums meet": meets, "nobody": nobody(ANY.replica)}
+
+
+def keeps(rules: Rules, kind: str, clauses: Sequence[Clause] = CLAUSES) -> tuple[Obligation, ...]:
+    """A step of this kind keeps these clauses."""
+    step = rules.step(kind, STATE, EVENT)
+    given = {**taken_for_granted(rules), f"a step: {kind}": step.possible}
+
+    def kept(clause: Clause) -> Obligation:
+        reaches = _REACHES.get((kind, clause.name))
+        return Obligation(
+            f"{kind}: {clause.name}",
+            given,
+            clause.says(rules.quorums, step.after, ANY),
+            reaches(STATE, EVENT) if reaches else {},
+        )
+
+    return tuple(map(kept, clauses))
 
 
 _REACHES: Mapping[tuple[str, str], Callable[[State, Event], Mapping[str, Formula]]] = {
@@ -241,7 +252,7 @@ def invariant(rules: Rules) -> tuple[Theorem, ...]:
         return tuple(Obligation(item.name, given, item.says(rules.quorums, s, ANY)) for item in CLAUSES)
 
     def every_step() -> Sequence[Obligation]:
-        return tuple(keeps(rules, kind, clause) for clause in CLAUSES for kind in KINDS)
+        return tuple(item for kind in rules.kinds for item in keeps(rules, kind))
 
     return (
         Theorem(

@@ -127,9 +127,7 @@ def _legal(rules: Rules) -> Sequence[Obligation]:
     return (
         Obligation("its write exists", wrote, of_writer, pending),
         Obligation("and comes first", wrote, comes_first(s, writer, read)),
-        Obligation(
-            "no other write is between", wrote, z3.Not(between), {"a later one": comes_first(s, read, other)}
-        ),
+        Obligation("no other write is between", wrote, z3.Not(between), later),
         Obligation("no write is before a read of nothing", nobody, z3.Not(comes_first(s, other, read))),
     )
 

@@ -193,6 +193,15 @@ class Rules:
         """QUORUM.R5, QUORUM.R6: enough replicas are known to hold the version or a newer one."""
         return self.quorums.holds(at(s.held, e.op))
 
+    def meet(self, readers: Term, holders: Term) -> Formula:
+        """What is known of these two sets."""
+        return meeting(self.quorums, readers, holders)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of step."""
+        return KINDS
+
     def step(self, kind: str, s: State, e: Event) -> Step:
         """What an event of this kind does."""
         return _STEPS[kind](self, s, e)
