@@ -25,12 +25,16 @@
 (***************************************************************************)
 EXTENDS Integers, FiniteSets, quorum_history
 
+\* @typeAlias: setting = { w: Int, r: Int, linearizable: Bool };
+\* @type: Bool;
+quorum_aliases == TRUE
+
 CONSTANTS
     \* @type: Set(Int);
     Replica,
     \* @type: Int -> { kind: Str, of: Int };
-    Operations,   \* write; retry, look: of the write OF; read: after the read OF, 0 if at any time
-    \* @type: Int -> { w: Int, r: Int };
+    Operations,   \* write, read: by the client for whom OF was done, 0 if a new one; retry, look: of OF
+    \* @type: Int -> $setting;
     Settings,     \* by epoch: 1, 2, ...
     \* @type: Int;
     MaxVersion,
@@ -48,7 +52,7 @@ VARIABLES
     \* @type: Int -> Int -> Int;
     knows,        \* the incarnations that it knows of
     \* @type: Int -> Int;
-    recovering,   \* 0, or the epoch in which it began to recover from the loss of its disk
+    recovering,   \* 0, or the epoch as whose setting demands it recovers from the loss of its disk
     \* @type: Int -> Set(Int);
     heard,        \* from whom it has got all they hold since
     \* The operations and their coordinators.
@@ -99,27 +103,32 @@ Max(a, b) == IF a >= b THEN a ELSE b
 Supersedes(new, old) == new > old
 
 \* Whether a write asks a read quorum before it takes its version.
-LooksFirst == TRUE
+\* @type: $setting => Bool;
+LooksFirst(s) == s.linearizable
 
 \* Whether a winner may be chosen among so many answers.
-\* @type: ({ w: Int, r: Int }, Int) => Bool;
+\* @type: ($setting, Int) => Bool;
 EnoughAnswers(s, answers) == answers >= s.r
 
 \* Whether so many replicas that are known to hold a version make it one that lasts.
-\* @type: ({ w: Int, r: Int }, Int) => Bool;
+\* @type: ($setting, Int) => Bool;
 EnoughHolders(s, holders) == holders >= s.w
 
 \* Whether a read may reply whose winner is known to be held by these replicas.
-\* @type: ({ w: Int, r: Int }, Set(Int), Set(Int)) => Bool;
-ReadMayReply(s, answers, holders) == EnoughHolders(s, Cardinality(holders))
+\* @type: ($setting, Set(Int), Set(Int)) => Bool;
+ReadMayReply(s, answers, holders) == ~s.linearizable \/ EnoughHolders(s, Cardinality(holders))
 
 \* Whether a write may be acknowledged.
-\* @type: ({ w: Int, r: Int }, Int, Bool) => Bool;
+\* @type: ($setting, Int, Bool) => Bool;
 WriteMayReply(s, holders, intentIsDurable) == EnoughHolders(s, holders) /\ intentIsDurable
 
+\* Whether a read may take this winner for a client that carries this token.
+\* @type: (Int, Int) => Bool;
+FreshEnough(winner, token) == winner >= token
+
 \* What the version of a write must be above.
-\* @type: Int => Int;
-StampAbove(highest) == highest
+\* @type: (Int, Int) => Int;
+StampAbove(highest, token) == Max(highest, token)
 
 \* Whether what a replica said in one incarnation still binds it.
 \* @type: (Int, Int) => Bool;
@@ -130,19 +139,24 @@ Current(saidAs, known) == saidAs >= known
 HasVote(isRecovering) == ~isRecovering
 
 \* Whether a replica that lost its disk has heard from enough others.
-\* @type: ({ w: Int, r: Int }, Int) => Bool;
+\* @type: ($setting, Int) => Bool;
 HasRecovered(s, others) == others >= N - s.w + 1
+
+\* Whether a replica that loses its disk is to recover as the setting of this epoch demands, when
+\* these are the epochs in force: the smallest W among them demands the most.
+\* @type: (Int, Set(Int)) => Bool;
+RecoversAs(e, inForce) == \A d \in inForce : Settings[e].w <= Settings[d].w
 
 \* Whether a replica serves a request of this epoch.
 \* @type: (Int, Int) => Bool;
 AcceptsEpoch(own, requested) == requested >= own
 
 \* Whether every write quorum of one setting meets every read quorum of the other.
-\* @type: ({ w: Int, r: Int }, { w: Int, r: Int }) => Bool;
+\* @type: ($setting, $setting) => Bool;
 AlwaysMeet(write, read) == write.w + read.r > N
 
 \* Whether coordinators may use two settings side by side.
-\* @type: ({ w: Int, r: Int }, { w: Int, r: Int }) => Bool;
+\* @type: ($setting, $setting) => Bool;
 Compatible(s, t) == AlwaysMeet(s, t) /\ AlwaysMeet(t, s)
 
 \* Whether a read is a barrier between two settings: it is compatible with both.
@@ -154,7 +168,8 @@ IsBarrier(d, b, e) ==
 \* Whether a coordinator may use the setting of this epoch, when a read is done in each of these.
 \* @type: (Int, Set(Int)) => Bool;
 MayUse(e, barriers) ==
-    \A d \in 1..(e - 1) :
+    \A d \in Epoch :
+        \/ d >= e
         \/ Compatible(Settings[d], Settings[e])
         \/ \E b \in barriers : IsBarrier(d, b, e)
 
@@ -181,8 +196,12 @@ Writes(o) == Kind(o) \in {"write", "retry"}
 \* The operation as clients count: a retry is the write that it retries.
 \* @type: Int => Int;
 Of(o) == IF Kind(o) \in {"retry", "look"} THEN Operations[o].of ELSE o
-\* @type: Int => { w: Int, r: Int };
+\* @type: Int => $setting;
 SettingOf(o) == Settings[setting[o]]
+
+\* What the client carries: the version that it wrote or read last.
+\* @type: Int => Int;
+Token(o) == IF Of(o) = o /\ Operations[o].of # 0 THEN version[Operations[o].of] ELSE 0
 
 \* @type: Int -> Int;
 Nobody == [r \in Replica |-> 0]
@@ -195,6 +214,12 @@ Holders(o) == {r \in Replica : holder[o][r] > 0 /\ Current(holder[o][r], told[o]
 
 \* The epochs in which a linearizable read of the row is done.
 Barriers == {setting[o] : o \in {p \in Operation : Kind(p) = "read" /\ phase[p] = "done"}}
+
+\* The epochs up to the newest in use of which something may be left that no barrier has seen.
+InForce ==
+    {e \in Epoch :
+        /\ e = 1 \/ \E o \in Operation : setting[o] >= e
+        /\ ~\E b \in Barriers : e < b /\ Compatible(Settings[e], Settings[b])}
 
 Init ==
     /\ held = [r \in Replica |-> 0]
@@ -223,9 +248,8 @@ Init ==
 \* @type: Int => Bool;
 Begin(o) ==
     /\ phase[o] = "idle"
-    /\ CASE Kind(o) = "read" -> Operations[o].of = 0 \/ Operations[o].of \in returned
-         [] Kind(o) = "write" -> TRUE
-         [] OTHER -> version[Operations[o].of] # 0
+    /\ IF Of(o) = o THEN Operations[o].of = 0 \/ Operations[o].of \in returned
+       ELSE version[Operations[o].of] # 0
     /\ \E e \in Epoch :
         /\ MayUse(e, Barriers)
         /\ setting' = [setting EXCEPT ![o] = e]
@@ -262,9 +286,9 @@ Answer(o, r) ==
 Stamp(o) ==
     /\ phase[o] = "asking"
     /\ Writes(o)
-    /\ ~LooksFirst \/ EnoughAnswers(SettingOf(o), Cardinality(answered[o]))
+    /\ ~LooksFirst(SettingOf(o)) \/ EnoughAnswers(SettingOf(o), Cardinality(answered[o]))
     /\ \E v \in Version :
-        /\ v > StampAbove(best[o])
+        /\ v > StampAbove(best[o], Token(o))
         /\ author[v] = 0
         /\ author' = [author EXCEPT ![v] = Of(o)]
         /\ version' = [version EXCEPT ![o] = v]
@@ -280,6 +304,7 @@ Choose(o) ==
     /\ phase[o] = "asking"
     /\ ~Writes(o)
     /\ EnoughAnswers(SettingOf(o), Cardinality(answered[o]))
+    /\ FreshEnough(best[o], Token(o))
     /\ LET learns == Kind(o) = "read" \/ best[o] >= version[Of(o)] IN
         /\ phase' = [phase EXCEPT ![o] = IF learns THEN "sending" ELSE "done"]
         /\ holder' = [holder EXCEPT ![o] = IF learns THEN holder[o] ELSE Nobody]
@@ -373,7 +398,7 @@ Undo(r) ==
     /\ held' = [held EXCEPT ![r] = 0]
     /\ UNCHANGED <<epoch, incarnation, knows, recovering, heard, lost, operations>>
 
-\* The catalog tells it the newest setting in use, and everybody's incarnation.
+\* The catalog tells it the settings in force, and everybody's incarnation.
 \* @type: Int => Bool;
 LoseDisk(r) ==
     /\ lost < Losses
@@ -381,10 +406,11 @@ LoseDisk(r) ==
     /\ held' = [held EXCEPT ![r] = 0]
     /\ incarnation' = [incarnation EXCEPT ![r] = incarnation[r] + 1]
     /\ knows' = [knows EXCEPT ![r] = [incarnation EXCEPT ![r] = incarnation[r] + 1]]
-    /\ \E e \in Epoch :
-        /\ e = 1 \/ \E o \in Operation : setting[o] = e
-        /\ \A o \in Operation : setting[o] <= e
+    /\ \E e \in InForce :
+        /\ \A d \in InForce : d <= e
         /\ epoch' = [epoch EXCEPT ![r] = e]
+    /\ \E e \in InForce :
+        /\ RecoversAs(e, InForce)
         /\ recovering' = [recovering EXCEPT ![r] = e]
     /\ heard' = [heard EXCEPT ![r] = {}]
     /\ UNCHANGED operations
@@ -417,7 +443,9 @@ Spec == Init /\ [][Next]_vars
 (* The promises.                                                              *)
 
 ConfigurationIsSound ==
-    \A e \in Epoch : AlwaysMeet(Settings[e], Settings[e]) /\ Settings[e].w <= N /\ Settings[e].r <= N
+    \A e \in Epoch :
+        /\ Settings[e].linearizable => AlwaysMeet(Settings[e], Settings[e])
+        /\ Settings[e].w \in 1..N /\ Settings[e].r \in 1..N
 
 \* A client was told that the write was not applied and never will be.
 \* @type: Int => Bool;
@@ -438,6 +466,14 @@ History ==
 \* Clients see one register: also those whose write was retried or looked up.
 Linearizable == LinearizableByWrites(History)
 LinearizableAsDefined == LinearizableHistory(History)
+
+\* A client reads what it wrote and read, or newer, and writes above it: whatever W and R are.
+SessionKeeps ==
+    \A o \in Operation :
+        LET last == Operations[o].of IN
+        Of(o) = o /\ last # 0 =>
+            IF Kind(o) = "write" THEN version[o] = 0 \/ version[o] > version[last]
+            ELSE phase[o] # "done" \/ version[o] >= version[last]
 
 \* What was said never to be applied is nowhere.
 OutcomesAreHonest ==

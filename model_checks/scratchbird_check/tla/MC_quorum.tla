@@ -42,52 +42,76 @@ WithRetry ==
 WriteWriteReadRetry ==
     [o \in 1..4 |-> IF o <= 2 THEN Op("write", 0) ELSE IF o = 3 THEN Op("read", 0) ELSE Op("retry", 1)]
 \* @type: Int -> { kind: Str, of: Int };
+WriteRetryLookRead ==
+    [o \in 1..4 |-> IF o = 1 THEN Op("write", 0) ELSE IF o = 2 THEN Op("retry", 1)
+                    ELSE IF o = 3 THEN Op("look", 1) ELSE Op("read", 0)]
+\* One client writes, reads, reads and writes; another writes.
+\* @type: Int -> { kind: Str, of: Int };
+Session ==
+    [o \in 1..5 |-> IF o = 1 \/ o = 5 THEN Op("write", 0)
+                    ELSE Op(IF o = 4 THEN "write" ELSE "read", o - 1)]
+\* @type: Int -> { kind: Str, of: Int };
 WithLook ==
     [o \in 1..4 |-> IF o <= 2 THEN Op("write", 0) ELSE IF o = 3 THEN Op("read", 0) ELSE Op("look", 1)]
 
-\* @type: (Int, Int) => { w: Int, r: Int };
-Quorums(w, r) == [w |-> w, r |-> r]
-\* @type: Int -> { w: Int, r: Int };
+\* @type: (Int, Int) => $setting;
+Quorums(w, r) == [w |-> w, r |-> r, linearizable |-> TRUE]
+\* @type: Int -> $setting;
 Majorities == [e \in 1..1 |-> Quorums(2, 2)]
-\* @type: Int -> { w: Int, r: Int };
+\* @type: Int -> $setting;
 WriteAllReadOne == [e \in 1..1 |-> Quorums(N, 1)]
-\* @type: Int -> { w: Int, r: Int };
+\* @type: Int -> $setting;
 WriteOneReadAll == [e \in 1..1 |-> Quorums(1, N)]
-\* @type: Int -> { w: Int, r: Int };
+\* @type: Int -> $setting;
 WriteThreeReadTwo == [e \in 1..1 |-> Quorums(3, 2)]
-\* @type: Int -> { w: Int, r: Int };
+\* @type: Int -> $setting;
 WriteTwoReadThree == [e \in 1..1 |-> Quorums(2, 3)]
+\* @type: Int -> $setting;
+EventualOneOne == [e \in 1..1 |-> [w |-> 1, r |-> 1, linearizable |-> FALSE]]
 \* W + R = N.
-\* @type: Int -> { w: Int, r: Int };
+\* @type: Int -> $setting;
 Disjoint == [e \in 1..1 |-> Quorums(1, N - 1)]
 \* By way of a setting that is compatible with both.
-\* @type: Int -> { w: Int, r: Int };
-WithBarrier == [e \in 1..3 |-> IF e = 1 THEN Quorums(N, 1) ELSE IF e = 2 THEN Quorums(N, N) ELSE Quorums(1, N)]
+\* @type: Int -> $setting;
+WithBarrier ==
+    [e \in 1..3 |-> IF e = 1 THEN Quorums(1, N) ELSE IF e = 2 THEN Quorums(N, N) ELSE Quorums(N, 1)]
+\* And the other way.
+\* @type: Int -> $setting;
+WithBarrierBack ==
+    [e \in 1..3 |-> IF e = 1 THEN Quorums(N, 1) ELSE IF e = 2 THEN Quorums(N, N) ELSE Quorums(1, N)]
 \* Two settings that may be used side by side.
-\* @type: Int -> { w: Int, r: Int };
+\* @type: Int -> $setting;
 SideBySide == [e \in 1..2 |-> IF e = 1 THEN Quorums(2, 2) ELSE Quorums(2, 3)]
 
 -------------------------------------------------------------------------------
 (* Wrong rules.                                                               *)
 
-No == FALSE
 Yes == TRUE
 
+\* @type: $setting => Bool;
+NeverLooksFirst(s) == FALSE
+
+\* @type: (Int, Int) => Bool;
+EveryAnswerIsFresh(winner, token) == TRUE
+
+\* @type: (Int, Int) => Int;
+StampsAboveAnswers(highest, token) == highest
+
 \* A read replies as soon as R replicas have answered, and repairs what is stale afterwards.
-\* @type: ({ w: Int, r: Int }, Set(Int), Set(Int)) => Bool;
+\* @type: ($setting, Set(Int), Set(Int)) => Bool;
 RepliesAtOnce(s, answers, holders) == TRUE
 
 \* A read writes back only if the answers that it took disagree.
-\* @type: ({ w: Int, r: Int }, Set(Int), Set(Int)) => Bool;
+\* @type: ($setting, Set(Int), Set(Int)) => Bool;
 RepliesIfAllAgree(s, answers, holders) ==
     answers \subseteq holders \/ EnoughHolders(s, Cardinality(holders))
 
 \* A read replies as soon as its winner is held by enough to meet every read quorum.
-\* @type: ({ w: Int, r: Int }, Set(Int), Set(Int)) => Bool;
+\* @type: ($setting, Set(Int), Set(Int)) => Bool;
 RepliesAtHittingSet(s, answers, holders) ==
     Cardinality(holders) >= N - s.r + 1 \/ EnoughHolders(s, Cardinality(holders))
 
-\* @type: ({ w: Int, r: Int }, Int, Bool) => Bool;
+\* @type: ($setting, Int, Bool) => Bool;
 RepliesBeforeIntent(s, holders, intentIsDurable) == EnoughHolders(s, holders)
 
 \* @type: Bool => Bool;
@@ -105,8 +129,12 @@ AcceptsEveryEpoch(own, requested) == TRUE
 \* @type: Bool => Bool;
 AlwaysSaysNotApplied(wasSent) == TRUE
 
-\* @type: ({ w: Int, r: Int }, Int) => Bool;
+\* @type: ($setting, Int) => Bool;
 RecoversFromOne(s, others) == others >= 1
+
+\* The newest setting is all that counts for a replica that lost its disk.
+\* @type: (Int, Set(Int)) => Bool;
+RecoversAsNewest(e, inForce) == \A d \in inForce : d <= e
 
 -------------------------------------------------------------------------------
 (* Interesting states. Each must be reached: its negation is checked as an    *)
@@ -135,6 +163,10 @@ NeverWroteBack ==
     \A o \in Operation :
         ~(Kind(o) = "read" /\ phase[o] = "sending" /\ version[o] # 0
             /\ Cardinality(Holders(o)) > Cardinality(Holders(o) \intersect answered[o]))
+\* The last setting is in use, and what began in the first is under way.
+NeverChanged ==
+    \A o, p \in Operation :
+        ~(setting[o] = 3 /\ phase[o] = "done" /\ setting[p] = 1 /\ phase[p] = "sending")
 \* All is done.
 NeverAllDone == \E o \in Operation : phase[o] # "done"
 ===============================================================================
