@@ -10,8 +10,18 @@ import pytest
 import z3
 
 from scratchbird_check.engines.cvc5 import ask
-from scratchbird_proofs import quorum, quorum_counting, quorum_invariant, quorum_order, quorum_settings
+from scratchbird_proofs import (
+    quorum,
+    quorum_counting,
+    quorum_invariant,
+    quorum_loss_runs,
+    quorum_order,
+    quorum_refutations,
+    quorum_settings,
+)
 from scratchbird_proofs.quorum_invariant import CLAUSES, keeps
+from scratchbird_proofs.quorum_loss_runs import LossRefutation
+from scratchbird_proofs.quorum_losses import LOSS_STEPS, Disks, LossRules, LossStep
 from scratchbird_proofs.quorum_refutations import SIZES, Refutation
 from scratchbird_proofs.quorum_system import KINDS, Event, Quorums, Rules, State, Step, any_quorums
 from scratchbird_proofs.quorum_variants import WritesBackOnlyWhenAnswersDisagree
@@ -28,7 +38,8 @@ from scratchbird_proofs.theorem import (
 )
 
 ALL = {item.id: item for item in quorum.theorems()}
-REFUTATIONS = {item.id: item for item in quorum.refutations()}
+REFUTATIONS = {item.id: item for item in quorum_refutations.refutations()}
+LOSSES = {item.id: item for item in quorum_loss_runs.refutations()}
 KEPT = "quorum.invariant_is_kept"
 RULES = Rules(any_quorums())
 ONE_WRITE = "a version is of one write"
@@ -284,6 +295,24 @@ def test_the_right_rule_breaks_nothing_in_the_same_run(name: str) -> None:
     assert with_the_right_rule(REFUTATIONS[name]).find() is None
 
 
+def test_the_right_rules_let_a_write_and_a_read_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps are not so narrow that nothing ever happens: a whole history is possible."""
+
+    def reads_what_was_written(s: State, op: Term) -> Formula:
+        found, start = z3.Select(s.version, op), z3.Select(s.start, op)
+        return z3.And(z3.Select(s.done, op), found == start, found > 0)
+
+    monkeypatch.setattr(quorum_refutations, "_too_low", reads_what_was_written)
+    hears, holds = "answer {0}, hear {0}", "apply {0}, count {0}"
+    write = f"begin 0, {hears}, {hears}, stamp 0, {holds}, {holds}, reply 0".format(0)
+    read = f"begin 1, {hears}, forget 1, {hears}, {hears}, find 1, {holds}, count 1, reply 1".format(1)
+    story = quorum_refutations.Scenario((True, False), f"{write}, {read}", z3.BoolVal(True))
+    rules = Rules(SIZES.now)
+    found = quorum_refutations.search(story, rules, z3.And(SIZES.sound(), SIZES.n == 3, SIZES.w == 2))
+    assert found is not None
+    assert found.sizes[:2] == (3, 2)
+
+
 def test_quorums_that_meet_break_nothing_in_the_run_of_those_that_do_not() -> None:
     anything = replace(
         REFUTATIONS["quorum.disjoint_quorums"],
@@ -324,6 +353,89 @@ def test_the_shortcut_breaks_nothing_where_it_is_as_large_as_a_write_quorum() ->
     assert free.find(z3.And(SIZES.sound(), SIZES.w + SIZES.r == SIZES.n + 1)) is None
 
 
+# --- lost disks -------------------------------------------------------------------------------------------
+
+VOTES = "who is counted and has a vote holds it"
+OLD = "or his acknowledgement is known as old"
+OUTLIVES = "quorum.what_replied_outlives_lost_disks"
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        (f"recover: {OLD}", "a recovery set meets those counted"),
+        (f"recover: {OLD}", "those counted are enough"),
+        (f"recover: {OLD}", "who was told, was told of it, or is known as new"),
+        (f"recover: {VOTES}", "who acknowledged and kept his disk holds it"),
+        (f"recover: {OLD}", "a step: recover"),
+        ("tell: who was told, was told of it, or is known as new", VOTES),
+        (f"lose: {OLD}", "who told knows the incarnation"),
+        ("learn: who told knows the incarnation", "a step: learn"),
+    ],
+)
+def test_without_what_it_rests_on_a_lost_disk_loses_a_write(name: str, given: str) -> None:
+    weaker = without(obligation("quorum.losses_invariant_is_kept", name), given)
+    assert judge(weaker).judgement is Judgement.REFUTED
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "who answers has a vote",
+        "no acknowledgement is known as old",
+        "all those counted acknowledged",
+        "those counted are enough",
+        "quorums meet",
+        VOTES,
+        OLD,
+    ],
+)
+def test_without_each_rule_a_read_misses_what_replied(given: str) -> None:
+    weaker = without(obligation(OUTLIVES, "one who answers holds it"), given)
+    assert judge(weaker).judgement is Judgement.REFUTED
+
+
+def test_who_tells_must_remember(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the memory of incarnations (QUORUM.R14) the old acknowledgement is not known as old."""
+    right = LOSS_STEPS["tell"]
+
+    def forgets(rules: LossRules, s: Disks, x: Term, y: Term) -> LossStep:
+        step = right(rules, s, x, y)
+        return replace(step, after=replace(step.after, knows=s.knows))
+
+    monkeypatch.setitem(LOSS_STEPS, "tell", forgets)
+    broken = {item.obligation for item in prove(ALL["quorum.losses_invariant_is_kept"]).findings if item.why}
+    assert "tell: who told knows the incarnation" in broken
+
+
+def test_the_catalog_must_tell_the_incarnations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that lost its disk lost its memory of the others' incarnations, too."""
+    right = LOSS_STEPS["lose"]
+
+    def alone(rules: LossRules, s: Disks, x: Term, y: Term) -> LossStep:
+        step = right(rules, s, x, y)
+        blank = z3.Const("blank", step.after.incarnation.sort())
+        return replace(step, after=replace(step.after, knows=z3.Store(s.knows, x, blank)))
+
+    monkeypatch.setitem(LOSS_STEPS, "lose", alone)
+    broken = {item.obligation for item in prove(ALL["quorum.losses_invariant_is_kept"]).findings if item.why}
+    assert f"lose: {OLD}" in broken
+
+
+@pytest.mark.parametrize("refutation", LOSSES.values(), ids=lambda item: item.id)
+def test_a_wrong_rule_for_lost_disks_is_refuted(refutation: LossRefutation) -> None:
+    (broken,) = [item for item in refutation.fails().obligations() if item.name == refutation.breaks]
+    assert judge(broken).judgement is Judgement.REFUTED
+    found = refutation.find()
+    assert found is not None
+    assert ("lose", found.without) in [(kind, replica) for kind, replica, _ in found.steps]
+    assert found.sizes == (3, 2, 2)
+    right = replace(refutation, rules=lambda rules: rules)
+    assert right.find() is None
+
+
 def test_a_theorem_of_other_rules_can_be_stated() -> None:
     mine = [item.id for module in (quorum_invariant, quorum_order) for item in module.theorems(RULES)]
     assert set(mine) <= set(ALL)
+    names = [item.id for item in quorum.refutations()]
+    assert names == [*REFUTATIONS, *LOSSES]
