@@ -199,9 +199,12 @@ Of(o) == IF Kind(o) \in {"retry", "look"} THEN Operations[o].of ELSE o
 \* @type: Int => $setting;
 SettingOf(o) == Settings[setting[o]]
 
-\* What the client carries: the version that it wrote or read last.
+\* What the client carries: the version that it wrote or read last. A linearizable operation
+\* keeps its promise without.
 \* @type: Int => Int;
-Token(o) == IF Of(o) = o /\ Operations[o].of # 0 THEN version[Operations[o].of] ELSE 0
+Token(o) ==
+    IF Of(o) = o /\ Operations[o].of # 0 /\ ~SettingOf(o).linearizable
+    THEN version[Operations[o].of] ELSE 0
 
 \* @type: Int -> Int;
 Nobody == [r \in Replica |-> 0]

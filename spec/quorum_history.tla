@@ -42,34 +42,37 @@ ReadsTheLastWrite(history, place) ==
                 \E g \in history :
                     g.write /\ g.op = e.value /\ 0 < place[g] /\ place[g] < place[e]
 
-\* A write that did not return may have happened or not.
+\* A write that did not return may have happened or not. As places serve the numbers of the
+\* operations: there are as many as are needed.
 \* @type: Set($event) => Bool;
 LinearizableHistory(history) ==
-    \E place \in [history -> 0..Cardinality(history)] :
+    \E place \in [history -> {0} \union {e.op : e \in history}] :
         IsOrder(history, place) /\ ReadsTheLastWrite(history, place)
 
 -------------------------------------------------------------------------------
 (* The same, said of the order of the writes alone, which is much quicker to  *)
 (* check. MC_quorum_history shows that the two agree on all small histories.  *)
 
-\* Where an operation stands: a write at its place, a read behind the write whose value it
-\* returned, at the place of that; the empty register is at place 0.
+\* An operation stands where the write stands that it is or whose value it returned, a read
+\* behind it; before all of them if it found the register empty.
 \* @type: ($event, $event) => Bool;
 StandsAt(e, w) == w.write /\ w.op = (IF e.write THEN e.op ELSE e.value)
 
-\* @type: (Set($event), $event -> Int, $event, $event) => Bool;
-KeepsOrder(writes, place, e, f) ==
-    LET \* Whether some write stands where e stands, and not before (or only at) where f stands.
-        later == \E v \in writes : StandsAt(e, v) /\ \A w \in writes :
-                    StandsAt(f, w) => place[v] > place[w]
-        same == f.write /\ ~e.write /\ e.value = f.op
-    IN ~later /\ ~same
+\* Of two operations, E had returned before F was invoked.
+\* @type: ($event, $event, $event, $event, $event) => Bool;
+KeepsOrder(first, second, third, e, f) ==
+    LET \* @type: $event => Int;
+        place(x) ==
+            IF StandsAt(x, first) THEN 1 ELSE IF StandsAt(x, second) THEN 2
+            ELSE IF StandsAt(x, third) THEN 3 ELSE 0
+    IN place(e) < place(f) \/ (place(e) = place(f) /\ ~f.write)
 
+\* At most three writes.
 \* @type: Set($event) => Bool;
 LinearizableByWrites(history) ==
     LET writes == {e \in history : e.write} IN
     /\ \A e \in history : ~e.write /\ e.value # 0 => \E w \in writes : w.op = e.value
-    /\ \E place \in [writes -> 1..Cardinality(writes)] :
-        /\ \A v, w \in writes : v.op # w.op => place[v] # place[w]
-        /\ \A e, f \in history : e.op \in f.after => KeepsOrder(writes, place, e, f)
+    /\ writes = {} \/ \E first, second, third \in writes :
+        /\ writes = {first, second, third}
+        /\ \A e, f \in history : e.op \in f.after => KeepsOrder(first, second, third, e, f)
 ===============================================================================

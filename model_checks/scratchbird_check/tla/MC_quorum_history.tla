@@ -1,18 +1,19 @@
 -------------------------- MODULE MC_quorum_history --------------------------
 (***************************************************************************)
 (* The two definitions of quorum_history.tla agree: on every history of    *)
-(* two writes and two reads. A state is a history; nothing ever happens.   *)
+(* these writes and reads. A state is a history; nothing ever happens.      *)
 (***************************************************************************)
 EXTENDS quorum_history
+
+CONSTANTS
+    \* @type: Set(Int);
+    Writes,
+    \* @type: Set(Int);
+    Reads
 
 VARIABLES
     \* @type: Set($event);
     history
-
-\* @type: Set(Int);
-Writes == {1, 2}
-\* @type: Set(Int);
-Reads == {3, 4}
 
 Init ==
     \E present \in SUBSET (Writes \union Reads) :
