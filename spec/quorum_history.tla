@@ -23,7 +23,7 @@ quorum_history_aliases == TRUE
 \* @type: (Set($event), $event -> Int) => Bool;
 IsOrder(history, place) ==
     /\ \A e \in history : e.returned => place[e] > 0
-    /\ \A e, f \in history :
+    /\ \A e \in history, f \in history :
         e.op # f.op /\ place[e] > 0 /\ place[f] > 0 =>
             /\ place[e] # place[f]
             /\ e.op \in f.after => place[e] < place[f]
@@ -72,7 +72,7 @@ KeepsOrder(first, second, third, e, f) ==
 LinearizableByWrites(history) ==
     LET writes == {e \in history : e.write} IN
     /\ \A e \in history : ~e.write /\ e.value # 0 => \E w \in writes : w.op = e.value
-    /\ writes = {} \/ \E first, second, third \in writes :
+    /\ writes = {} \/ \E first \in writes, second \in writes, third \in writes :
         /\ writes = {first, second, third}
-        /\ \A e, f \in history : e.op \in f.after => KeepsOrder(first, second, third, e, f)
+        /\ \A e \in history, f \in history : e.op \in f.after => KeepsOrder(first, second, third, e, f)
 ===============================================================================

@@ -147,7 +147,7 @@ NeverReadOfTheFailed ==
             phase[author[version[o]]] # "failed" \/ author[version[o]] \in returned
 \* Two writes are done, and the one that began last has ended first.
 NeverOvertaken ==
-    \A o, p \in Operation :
+    \A o \in Operation, p \in Operation :
         ~(Kind(o) = "write" /\ Kind(p) = "write" /\ phase[o] = "done" /\ phase[p] = "done"
             /\ o \notin after[p] /\ p \notin after[o] /\ version[o] > version[p])
 \* A replica lost its disk, recovered, and vouches for a read again.
@@ -165,7 +165,7 @@ NeverWroteBack ==
             /\ Cardinality(Holders(o)) > Cardinality(Holders(o) \intersect answered[o]))
 \* The last setting is in use, and what began in the first is under way.
 NeverChanged ==
-    \A o, p \in Operation :
+    \A o \in Operation, p \in Operation :
         ~(setting[o] = 3 /\ phase[o] = "done" /\ setting[p] = 1 /\ phase[p] = "sending")
 \* All is done.
 NeverAllDone == \E o \in Operation : phase[o] # "done"
