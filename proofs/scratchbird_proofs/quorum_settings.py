@@ -242,6 +242,25 @@ def _settled_at() -> Sequence[Obligation]:
     )
 
 
+def _recovery_side_by_side() -> Sequence[Obligation]:
+    """Replica 0 is lost under (W', R'); the first W replicas hold what was settled under (W, R)."""
+    w2, r2 = z3.Ints("w2 r2")
+    second = z3.And(w2 >= 1, w2 <= replicas, r2 >= 1, r2 <= replicas)
+    pairs = [(w, r) for w in (write, w2) for r in (read, r2)]
+    meet = z3.And(*(w + r > replicas for w, r in pairs))
+    given = {"sizes": z3.And(WELL_FORMED, second), "they may be used side by side": meet}
+    heard = within(one, replicas - others, replicas)
+    missed = z3.Not(z3.And(heard, within(one, z3.IntVal(0), write)))
+    by_larger = {**given, "W' > W": w2 > write, "N - W' + 1 others": others == replicas - w2 + 1}
+    joint_read = z3.If(read < r2, r2, read)
+    enough = z3.And(*(r >= replicas - w + 1 for w in (write, w2) for r in (read, r2, joint_read)))
+    several = {"several are heard": others > 1, "this one is heard": heard}
+    return (
+        Obligation("N - W' + 1: none of those heard need hold it", by_larger, missed, several),
+        Obligation("R' others are N - W + 1, for each W", given, enough, {"W' > W": w2 > write}),
+    )
+
+
 def theorems() -> tuple[Theorem, ...]:
     """What counting gives for several settings, and after a lost disk."""
     counts = "quorum.two_sets_overlap"
@@ -304,6 +323,15 @@ def theorems() -> tuple[Theorem, ...]:
             ("QUORUM.R13",),
             _one_fewer,
             (intervals,),
+        ),
+        Theorem(
+            "quorum.recovery_counts_by_the_smallest_write_quorum",
+            "Where settings are used side by side, N - W + 1 others are enough to recover from a lost disk "
+            "only if W is the smallest; as many others as any of the read quorums are enough.",
+            ("QRM-10", "QRM-14"),
+            ("QUORUM.R13", "QUORUM.R15"),
+            _recovery_side_by_side,
+            ("quorum.others_heard_meet_the_holders", intervals),
         ),
         Theorem(
             "quorum.a_read_needs_as_many_holders_as_a_write",

@@ -136,6 +136,16 @@ def test_every_kind_of_step_is_in_the_induction() -> None:
         ("quorum.others_heard_meet_the_holders", "they meet a holder", "N - T + 1 others were heard"),
         ("quorum.others_heard_meet_the_holders", "they meet a holder", "so many lost their disks"),
         ("quorum.others_heard_meet_the_holders", "others: of one more", "what is known of each replica"),
+        (
+            "quorum.recovery_counts_by_the_smallest_write_quorum",
+            "N - W' + 1: none of those heard need hold it",
+            "W' > W",
+        ),
+        (
+            "quorum.recovery_counts_by_the_smallest_write_quorum",
+            "R' others are N - W + 1, for each W",
+            "they may be used side by side",
+        ),
         ("quorum.one_other_fewer_is_not_enough", "none of them holds it", "heard"),
         ("quorum.a_read_needs_as_many_holders_as_a_write", "the shortcut", "the shortcut"),
         ("quorum.versions_extend_real_time", "versions", "a version is above what was settled"),
