@@ -11,6 +11,7 @@ from scratchbird_proofs import (
     hlc_refutations,
     hlc_time,
     hlc_waits,
+    quorum,
     uuid8,
 )
 from scratchbird_proofs.refutation import Refutation
@@ -21,7 +22,7 @@ def theorems() -> tuple[Theorem, ...]:
     """All theorems, each after its lemmas."""
     known = {
         item.id: item
-        for module in (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits, uuid8)
+        for module in (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits, uuid8, quorum)
         for item in module.theorems()
     }
     return tuple(known[name] for name in lemmas_in_order(tuple(known.values())))

@@ -99,6 +99,7 @@ class Start:
 class StartEmpty:
     """The process starts on an empty disk, with what the catalog says (rule QUORUM.R13).
 
+    ``setting`` is the one with the least W of all that are in force, which need not be the newest.
     ``incarnations`` names the current incarnation of every replica; the replica's own has just been raised
     above each that it ever had.
     """

@@ -39,7 +39,7 @@ def test_a_theorem_says_what_it_is(theorem: object) -> None:
     (stated,) = [item for item in theorems() if item == theorem or item.id == getattr(theorem, "id", "")]
     assert stated.statement.endswith(".")
     assert stated.properties
-    assert all(rule.split(".")[0] in ("HLC", "UUID8") for rule in stated.rules)
+    assert all(rule.split(".")[0] in ("HLC", "UUID8", "QUORUM") for rule in stated.rules)
 
 
 @pytest.mark.parametrize("engine", ["z3", "cvc5"])
