@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYX := $(wildcard impl/scratchbird/*.pyx impl/scratchbird/*.pxd impl/scratchbird/*.pxi)
+PYX := $(wildcard impl/scratchbird/*.pyx impl/scratchbird/*.pxd impl/scratchbird/*.pxi model_checks/scratchbird_history/*.pyx)
 BUILT := $(VENV)/.built
 PROFILE ?= quick
 REPORT ?= scratchbird-report
@@ -57,5 +57,5 @@ docs: $(READY) ## write the generated documents anew
 clean: ## remove everything that was built
 	rm -rf $(VENV) build dist scratchbird-report .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
-	find impl -name '*.so' -delete
+	find impl model_checks -name '*.so' -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
-"""Builds the Cython core of the ``scratchbird`` package; everything else is declared in pyproject.toml.
+"""Builds the Cython core of ``scratchbird`` and the history search; pyproject.toml declares everything else.
 
 The extensions are optional: on a machine without a C compiler the reference library, the proofs and the
-checker install all the same, and ``import scratchbird.hlc`` then says what is missing.
+checker install all the same, ``import scratchbird.hlc`` then says what is missing, and the history search
+runs in Python, slower.
 """
 
 from Cython.Build import cythonize
@@ -11,6 +12,13 @@ extensions = [
     Extension(f"scratchbird.{module}", [f"impl/scratchbird/{module}.pyx"], extra_compile_args=["-O3"])
     for module in ("uuid8", "hlc")
 ]
+extensions.append(
+    Extension(
+        "scratchbird_history.search",
+        ["model_checks/scratchbird_history/search.pyx"],
+        extra_compile_args=["-O3"],
+    )
+)
 
 translated = cythonize(
     extensions,

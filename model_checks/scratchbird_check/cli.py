@@ -33,7 +33,7 @@ examples:
   scratchbird_check conform --command "node clock.js"
 
 exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing,
-             74 the output could not be written
+             4 unknown (history only), 74 the output could not be written
 """
 
 RUN_EPILOG = """\
@@ -212,6 +212,13 @@ def conform(options: argparse.Namespace) -> int:
     return drive(options.command_line, options.part, seed=options.seed)
 
 
+def history(options: argparse.Namespace) -> int:
+    """``history``: hold a recorded history against a consistency model; 4 is unknown."""
+    from scratchbird_history import command
+
+    return command.run(options)
+
+
 def tools(options: argparse.Namespace) -> int:
     """``tools``: what was found, what is missing; or install it."""
     from scratchbird_check import tools as kit
@@ -228,6 +235,7 @@ COMMANDS = {
     "explain": explain,
     "trace": trace,
     "conform": conform,
+    "history": history,
     "tools": tools,
 }
 
@@ -284,6 +292,10 @@ def build_parser() -> Parser:
         help=f"this part only: {' or '.join(CONFORMANCE_PARTS)} (may be given several times; default: all)",
     )
     sub.add_argument("--seed", type=_number(0), default=0, metavar="N", help="of the random runs (0)")
+    from scratchbird_history import command as checker
+
+    sub = add("history", "tell whether a recorded history is linearizable, or less", checker.EPILOG)
+    checker.add_arguments(sub)
     sub = add("tools", "show which tools were found and what is missing, or install what can be")
     sub.add_argument(
         "action",

@@ -16,12 +16,14 @@ FOLDERS = {
     "scratchbird": ROOT / "impl" / "scratchbird",
     "scratchbird_node": ROOT / "impl" / "scratchbird_node",
     "scratchbird_proofs": ROOT / "proofs" / "scratchbird_proofs",
+    "scratchbird_history": ROOT / "model_checks" / "scratchbird_history",
 }
 ALLOWED = {
     "scratchbird_reference": {"scratchbird_reference"},
     "scratchbird": {"scratchbird", "cython", "cpython", "libc", "posix"},
     "scratchbird_node": {"scratchbird_node", "scratchbird"},
     "scratchbird_proofs": {"scratchbird_proofs", "scratchbird_reference", "z3"},
+    "scratchbird_history": {"scratchbird_history", "libc"},
 }
 _IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import|c?import\s+([\w.]+))", re.MULTILINE)
 
