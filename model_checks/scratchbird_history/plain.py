@@ -104,7 +104,7 @@ def _candidates(line: Timeline, place: int, state: int, bits: int) -> list[int]:
         for index in found
         if not bits >> slot[index] & 1 and (coded.kind[index] == WRITE or coded.seen[index] == state)
     ]
-    found.reverse()
+    found.reverse()  # Those that never return go first: nobody needs them later as much as the others.
     wanted = coded.seen[returning] if coded.kind[returning] != WRITE else -1
     found.sort(key=lambda index: (index == returning, coded.put[index] == wanted))
     if not coded.must[returning]:

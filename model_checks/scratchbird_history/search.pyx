@@ -183,13 +183,13 @@ def linearizable(line, limits):
                     index = returning
                 else:
                     tries = (candidate - 2) % (opened + later)
-                    if tries < opened:
-                        index = open_[open_from[place] + tries]
+                    if tries >= later:
+                        index = open_[open_from[place] + tries - later]
                         if index == returning:
                             continue
                     else:
-                        number = tries - opened
-                        index = endless[number]
+                        # Those that never return go first: nobody needs them later as much as the others.
+                        index, number = endless[tries], tries
                         if twin[number] >= 0 and not has(frame + 1, slot[twin[number]]):
                             continue
                     # The first round takes those that give the value waited for, the second the rest.
