@@ -13,7 +13,7 @@ from time import monotonic
 
 from scratchbird_history import drawing, jepsen, ndjson
 from scratchbird_history.checking import COMPILED, Answer, Verdict, check
-from scratchbird_history.errors import HistoryError, short
+from scratchbird_history.errors import HistoryError, printable, short
 from scratchbird_history.limits import ENDLESS, Limits
 from scratchbird_history.models import Model
 from scratchbird_history.operations import History, Outcome
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         history = read(options.file, options.format, options.initial)
     except HistoryError as error:
         where = "standard input" if options.file == "-" else options.file
-        print(f"scratchbird_check history: {where}: {error}", file=sys.stderr)
+        print(printable(f"scratchbird_check history: {where}: {error}"), file=sys.stderr)
         return 2
     limits = Limits(
         bytes=options.memory << 20,
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     )
     model = Model(options.model)
     verdict = check(history, model, limits)
-    print(told(history, verdict))
+    print(printable(told(history, verdict)))
     if options.svg is not None:
         if verdict.core:
             title = f"not {model.value}" + (f": key {short(verdict.key)}" if verdict.key else "")
@@ -103,7 +103,10 @@ def read(file: str, form: str = "auto", initial: str | None = None) -> History:
             _ = ndjson.value(initial, None) if form == "ndjson" else jepsen.value(initial)
         except HistoryError as error:
             raise HistoryError(f"--initial must be a value as the file has them ({form}): {error}") from None
-    return ndjson.read(text, initial) if form == "ndjson" else jepsen.read(text, initial)
+    found = ndjson.read(text, initial) if form == "ndjson" else jepsen.read(text, initial)
+    if not found.operations:
+        raise HistoryError("there is no operation in it, and a yes about nothing would help nobody")
+    return found
 
 
 def guess(text: str) -> str:
@@ -159,7 +162,7 @@ def _counts(history: History, verdict: Verdict) -> list[str]:
     outcomes = [one.outcome for one in history.operations]
     keys = len({one.key for one in history.operations})
     lines = [
-        f"{len(outcomes)} operations on {keys} key{'' if keys == 1 else 's'}:"
+        f"{_several(len(outcomes), 'operation')} on {_several(keys, 'key')}:"
         f" {outcomes.count(Outcome.OK)} ok, {outcomes.count(Outcome.FAIL)} failed,"
         f" {outcomes.count(Outcome.INDETERMINATE)} indeterminate; {verdict.steps} steps,"
         f" {verdict.bytes / 2**20:.1f} MiB"
@@ -170,6 +173,10 @@ def _counts(history: History, verdict: Verdict) -> list[str]:
             "note: the compiled search is missing (no C compiler at the installation): this was slower"
         )
     return lines
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _count(text: str) -> int:

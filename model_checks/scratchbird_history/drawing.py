@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from scratchbird_history.errors import short
+from scratchbird_history.errors import printable, short
 from scratchbird_history.operations import Operation
 
 MOST = 40
@@ -169,8 +169,4 @@ def _wrapped(line: str, most: int) -> list[str]:
 
 
 def _safe(given: str) -> str:
-    """As XML may hold it: no control characters and no halves of surrogate pairs."""
-    clean = "".join(
-        letter if letter.isprintable() or letter == " " else "\N{REPLACEMENT CHARACTER}" for letter in given
-    )
-    return escape(clean)
+    return escape(printable(given))

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WHOLE = re.compile(r"([+-]?)(0|[1-9][0-9]*)N?")
+_FRACTION = r"(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]+)?M?|[0-9]+/[0-9]+"
 _CLOSING = {"[": "]", "(": ")", "{": "}", "#{": "}"}
 
 
@@ -126,7 +127,7 @@ def _canonical(token: str, name: str, line: int) -> str:
     if whole:
         sign = "-" if whole[1] == "-" and whole[2] != "0" else ""
         return sign + whole[2]
-    if token[0].isdigit() and not re.fullmatch(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?M?|[0-9]+/[0-9]+", token):
+    if token[0].isdigit() and not re.fullmatch(_FRACTION, token):
         raise HistoryError(f"{short(token)} is no number of EDN", line)
     return token
 

@@ -14,6 +14,13 @@ class HistoryError(ValueError):
         super().__init__(message if line is None else f"line {line}: {message}")
 
 
+def printable(text: str) -> str:
+    """The text without what would steer a terminal or break XML; line ends stay."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
 def short(text: str, most: int = 60) -> str:
     """The text, cut to at most ``most`` characters, so that no message is as long as the file."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -27,7 +27,8 @@ def read(text: str, initial: str | None = None) -> History:
     operations = pair([_event(form, fields, keyed) for form, fields in clients])
     notes = []
     if len(clients) < len(entries):
-        notes.append(f"{len(entries) - len(clients)} lines of the nemesis are no operations")
+        count = len(entries) - len(clients)
+        notes.append(f"events of the nemesis, which are no operations: {count}")
     if keyed:
         notes.append("every value is a pair [key value]: read as independent keys")
     return History(tuple(operations), "nil" if initial is None else value(initial), tuple(notes))

@@ -18,6 +18,10 @@ FIELDS = ("process", "type", "f", "key", "value", "time", "index", "error", "not
 """``time``, ``index``, ``error`` and ``note`` are for people: events are in the order of their lines."""
 
 
+class _FormError(ValueError):
+    """What Python's reader of JSON would let pass."""
+
+
 def read(text: str, initial: str | None = None) -> History:
     """The history in ``text``; ``initial`` is a JSON value (``null`` if not given).
 
@@ -88,8 +92,10 @@ def _parsed(text: str, line: int | None) -> Any:
         raise HistoryError(
             f"{short(text.strip())} is no JSON: {error.msg}, column {error.colno}", line
         ) from None
-    except ValueError as error:  # A number of more digits than Python reads, a field that occurs twice.
-        raise HistoryError(f"{short(str(error), 200)}; write such a value as a text", line) from None
+    except _FormError as error:
+        raise HistoryError(str(error), line) from None
+    except ValueError:  # Python reads no longer ones, as that takes too long.
+        raise HistoryError("a number of more than 4300 digits: write it as a text", line) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -97,12 +103,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field {short(twice)!r} occurs twice")
+        raise _FormError(f"the field {short(twice)!r} occurs twice: which one holds?")
     return found
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise _FormError(f"{name} is no JSON number: write it as a text")
 
 
 def _canonical(given: Any, line: int | None) -> str:

@@ -5,6 +5,7 @@ A configuration is a row of words. Remembered ones lie in one open-addressing ta
 one stack; both grow as needed, and what they take is counted against the limit before it is taken.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy
@@ -19,7 +20,7 @@ cdef enum:
     READ = 0
     WRITE = 1
     CAS = 2
-    LOOK = 65536  # steps between looks at the clock
+    LOOK = 16384  # steps between looks at the clock and for an interrupt from the keyboard
 
 
 cdef class Memory:
@@ -210,8 +211,10 @@ def linearizable(line, limits):
         steps += 1
         if steps > most:
             return Found(None, "steps", steps, memory.bytes(), far)
-        if steps % LOOK == 0 and time.monotonic() > limits.deadline:
-            return Found(None, "seconds", steps, memory.bytes(), far)
+        if steps % LOOK == 0:
+            PyErr_CheckSignals()
+            if time.monotonic() > limits.deadline:
+                return Found(None, "seconds", steps, memory.bytes(), far)
         memcpy(now, frame, width * 8)
         if index < 0:
             place += 1
@@ -298,8 +301,10 @@ def sequential(work, limits):
         steps += 1
         if steps > most:
             return Found(None, "steps", steps, memory.bytes(), -1)
-        if steps % LOOK == 0 and time.monotonic() > limits.deadline:
-            return Found(None, "seconds", steps, memory.bytes(), -1)
+        if steps % LOOK == 0:
+            PyErr_CheckSignals()
+            if time.monotonic() > limits.deadline:
+                return Found(None, "seconds", steps, memory.bytes(), -1)
         if best < processes:
             places[best] += 1
         else:

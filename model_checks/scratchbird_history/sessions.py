@@ -156,7 +156,7 @@ def _on_cycles(after: dict[int, list[Demand]]) -> list[int]:
     return sorted(version for version in leading if version in after)[:MOST_STARTS]
 
 
-MOST_STARTS = 200
+MOST_STARTS = 50
 """Versions from which a cycle is looked for; any one shows the contradiction, few make a short one likely."""
 
 

@@ -23,7 +23,7 @@ ALLOWED = {
     "scratchbird": {"scratchbird", "cython", "cpython", "libc", "posix"},
     "scratchbird_node": {"scratchbird_node", "scratchbird"},
     "scratchbird_proofs": {"scratchbird_proofs", "scratchbird_reference", "z3"},
-    "scratchbird_history": {"scratchbird_history", "libc"},
+    "scratchbird_history": {"scratchbird_history", "cpython", "libc"},
 }
 _IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import|c?import\s+([\w.]+))", re.MULTILINE)
 
