@@ -104,6 +104,7 @@ def test_the_packages_come_from_the_wheel(installed: Installed) -> None:
     names = (
         "scratchbird",
         "scratchbird_check",
+        "scratchbird_history",
         "scratchbird_node",
         "scratchbird_proofs",
         "scratchbird_reference",
@@ -134,6 +135,17 @@ def test_trace_of_a_shipped_vector(installed: Installed) -> None:
     installed.check("trace", str(vectors[0]))
 
 
+HISTORY = """\
+{"process": 0, "type": "invoke", "f": "read"}
+{"process": 0, "type": "ok", "f": "read", "value": 1}
+"""
+
+
+def test_history_with_the_compiled_search(installed: Installed) -> None:
+    (installed.place / "history.ndjson").write_text(HISTORY, encoding="utf-8")
+    assert "compiled search is missing" not in installed.check("history", "history.ndjson", code=1)
+
+
 def test_conform_and_tools(installed: Installed) -> None:
     assert "apalache" in installed.check("tools", "list").lower()
     if shutil.which("node") is None:
@@ -148,6 +160,8 @@ def test_without_a_compiler_everything_but_production_installs(tmp_path: Path) -
     bare = Installed(tmp_path, compiler=False)
     assert not list(bare.site.rglob("*.so"))
     assert "C compiler" in bare.python("-c", "import scratchbird.hlc", code=1)
+    (bare.place / "history.ndjson").write_text(HISTORY, encoding="utf-8")
+    assert "compiled search is missing" in bare.check("history", "history.ndjson", code=1)
     assert "refuted as expected" in bare.check("run", "--only", "z3-hlc-stall-and-reset")
     absent = ("hypothesis-hlc-machine", "python-hlc-vectors-production")
     printed = bare.check("run", *(word for name in absent for word in ("--only", name)), code=3)
