@@ -105,7 +105,8 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.machine()}; medians of {rounds} rounds")
     print(f"reproduce: python {' '.join(sys.argv)}\n")
     print(
-        f"{f'linearizable, {operations} operations':48}{'compiled':>12}{'Python':>12}{'ratio':>8}{'steps':>10}"
+        f"{f'linearizable, {operations} operations':48}"
+        f"{'compiled':>12}{'Python':>12}{'ratio':>8}{'steps':>10}"
     )
     for load in LOADS:
         history = record(load, operations, seed=1)

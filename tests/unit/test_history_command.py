@@ -1,4 +1,4 @@
-"""The command: what it reads and refuses, how it ends, what it draws, and that the documentation's example runs."""
+"""The command: what it reads and refuses, how it ends, what it draws; the documentation's example runs."""
 
 from __future__ import annotations
 
@@ -56,8 +56,6 @@ def test_yes_no_unknown_and_unreadable(tmp_path: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert run("{", tmp_path) == 2
     assert "line 1" in capsys.readouterr().err
-    overlapping = WRITE + WRITE.replace("0", "2") + READ + answer % 1
-    assert run(overlapping.replace("value: 1", ""), tmp_path, "--steps", "1", "--memory", "1") in (0, 4)
 
 
 def test_unknown_has_a_status_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,8 +141,12 @@ def test_broken_ndjson(text: str, line: int, word: str) -> None:
         ("{:type :invoke :f :append :value 1 :process 0}", 1, "unknown operation append"),
         ("{:type :invoke :f :cas :value 1 :process 0}", 1, "two values"),
         ("{:type :invoke :f :write :value 08 :process 0}", 1, "no number"),
-        ("{:type :invoke :f :write :value 1 :process 0}\n{:type :invoke :f :read :process 0}", 2, "still open"),
-        ("{:type :invoke :f :read :value [1 nil] :process 0}\n{:type :ok :f :read :value 3 :process 0}", 2, "no pair"),
+        (2 * "{:type :invoke :f :write :value 1 :process 0}\n", 2, "still open"),
+        (
+            "{:type :invoke :f :read :value [1 nil] :process 0}\n{:type :ok :f :read :value 3 :process 0}",
+            2,
+            "no pair",
+        ),
     ],
 )  # fmt: skip
 def test_broken_edn(text: str, line: int, word: str) -> None:
@@ -201,7 +203,8 @@ def test_a_cas_register_log() -> None:
 
 def test_independent_keys() -> None:
     found = jepsen.read(
-        "[{:type :invoke :process 0 :f :write :value [7 1]}{:type :invoke :process 1 :f :cas :value [8 [1 2]]}"
+        "[{:type :invoke :process 0 :f :write :value [7 1]}"
+        "{:type :invoke :process 1 :f :cas :value [8 [1 2]]}"
         "{:type :ok :process 0 :f :write :value [7 1]}{:type :fail :process 1 :f :cas :value [8 [1 2]]}"
         "{:type :invoke :process 0 :f :read :value [7 nil]}{:type :ok :process 0 :f :read :value [7 1]}]"
     )
@@ -229,14 +232,7 @@ def test_values_are_compared_as_they_are_written() -> None:
 def test_the_drawing_in_text() -> None:
     found = ndjson.read(example())
     drawn = drawing.text(found.operations, check(found).core)
-    assert (
-        drawn.splitlines()
-        == [
-            "0  [--------------write 2 ?------------->",
-            "1      [=read 2=]   [=read 1=]",
-        ]
-        or "read 2" in drawn
-    )
+    assert drawn.splitlines() == ["0  [------write 2 ?------->", "1    [=read 2=] [=read 1=]"]
 
 
 def test_the_svg_stands_alone_and_holds_any_value(tmp_path: Path) -> None:
