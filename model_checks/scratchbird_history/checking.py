@@ -27,7 +27,9 @@ COMPILED = fastest is not plain
 SHRINKING = 5.0
 """Seconds for the search of the fewest operations that cannot be explained, once the answer is no."""
 QUICK = 1_000_000
-"""Steps for the attempt to find a history linearizable, if only sequential consistency is asked for."""
+"""Steps of a first attempt, after which it is worth while to ask something easier."""
+MOST_NAMED = 6
+"""Operations that a sentence names."""
 
 
 class Answer(Enum):
@@ -98,16 +100,23 @@ def check(
         steps, most = quick.steps, quick.bytes
     unknown: Verdict | None = None
     for key, operations in parts:
-        found = _search(
-            operations, history.initial, model, replace(limits, steps=limits.steps - steps), engine
-        )
+        few = replace(limits, steps=min(limits.steps - steps, QUICK))
+        found = _search(operations, history.initial, model, few, engine)
         steps, most = steps + found.steps, max(most, found.bytes)
+        contradiction = _contradiction(operations, history.initial) if found.answer is None else ()
+        if contradiction:
+            found = Found(False, None, 0, 0, -1)
+        elif found.exhausted == "steps" and steps < limits.steps:
+            left = replace(limits, steps=limits.steps - steps)
+            found = _search(operations, history.initial, model, left, engine)
+            steps, most = steps + found.steps, max(most, found.bytes)
         keys = {operation.key for operation in operations}
         name = key if model is Model.LINEARIZABLE else next(iter(keys)) if len(keys) == 1 else None
         if found.answer is False:
             if shrinking < 0:
                 return Verdict(Answer.NO, model, name, steps=steps, bytes=most)
-            core, minimal = _core(operations, history.initial, model, limits, engine, found, shrinking)
+            start = contradiction or operations
+            core, minimal = _core(start, operations, history.initial, model, limits, engine, found, shrinking)
             return Verdict(Answer.NO, model, name, core, minimal, _why(core), steps, most)
         if found.answer is None and unknown is None:
             unknown = Verdict(Answer.UNKNOWN, model, name, sentence=_used_up(found, limits))
@@ -130,7 +139,24 @@ def _search(
     return engine.sequential(programs(coded), limits)
 
 
+def _contradiction(operations: Sequence[Operation], initial: str) -> tuple[Operation, ...]:
+    """Operations on one key that break a session guarantee, if any do.
+
+    Both models imply both guarantees, which are decided quickly: a search that takes long need not go on.
+    """
+    by_key: dict[str, list[Operation]] = {}
+    for operation in operations:
+        by_key.setdefault(operation.key, []).append(operation)
+    for mine in by_key.values():
+        for monotonic_reads in (True, False):
+            judged = judge(mine, initial, monotonic=monotonic_reads)
+            if judged.answer is False:
+                return judged.core
+    return ()
+
+
 def _core(
+    candidates: Sequence[Operation],
     operations: list[Operation],
     initial: str,
     model: Model,
@@ -148,7 +174,7 @@ def _core(
         answer = _search(operations, initial, model, small, engine, frozenset(core)).answer
         return None if answer is None else not answer
 
-    start = [operation for operation in operations if operation.counts and operation.returned is not None]
+    start = [operation for operation in candidates if operation.counts and operation.returned is not None]
     if found.far >= 0:
         # The search of one key saw how far it gets: what returned up to there cannot be explained already.
         coded = code(operations, initial)
@@ -179,6 +205,8 @@ def _why(core: Sequence[Operation]) -> str:
         return (
             f"{last.label()} of process {last.process}: nothing that could explain {last.observed} was there"
         )
+    if len(core) > MOST_NAMED:
+        return f"{last.label()} of process {last.process} fits into no order with {len(core) - 1} others"
     others = ", ".join(f"{one.label()} of process {one.process}" for one in core if one is not last)
     return f"{last.label()} of process {last.process} fits into no order with {others}"
 

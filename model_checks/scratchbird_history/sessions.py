@@ -75,7 +75,7 @@ def judge(operations: Sequence[Operation], initial: str, *, monotonic: bool) -> 
             return Judged(
                 False, (operation,), f"{operation.label()} saw its own value, which nobody else wrote"
             )
-    cycle = _cycle(list(_demands(operations, saw, monotonic=monotonic)))
+    cycle = _merged(_cycle(list(_demands(operations, saw, monotonic=monotonic))))
     if cycle:
         named = dict.fromkeys(index for demand in cycle for index in demand.because)
         what = "; ".join(_told(operations, demand, initial) for demand in cycle)
@@ -137,6 +137,25 @@ def _cycle(demands: list[Demand]) -> list[Demand]:
         if len(best) == 2:
             break
     return best
+
+
+def _merged(cycle: list[Demand]) -> list[Demand]:
+    """Of a chain of demands of one process its ends: of these two the definition demands it at once."""
+    for turn in range(len(cycle)):
+        if not _chained(cycle[turn - 1], cycle[turn]):
+            cycle = cycle[turn:] + cycle[:turn]
+            break
+    merged: list[Demand] = []
+    for demand in cycle:
+        if merged and _chained(merged[-1], demand):
+            first = merged.pop()
+            demand = Demand(first.earlier, demand.later, (first.because[0], demand.because[1]))
+        merged.append(demand)
+    return merged
+
+
+def _chained(first: Demand, second: Demand) -> bool:
+    return len(first.because) == len(second.because) == 2 and first.because[1] == second.because[0]
 
 
 def _on_cycles(after: dict[int, list[Demand]]) -> list[int]:

@@ -310,3 +310,20 @@ def test_the_compiled_search_takes_the_same_steps_as_the_plain_one() -> None:
         assert (fast.answer, fast.far) == (slow.answer, slow.far)
         work = programs(code(found.operations, found.initial))
         assert Engine().sequential(work, Limits()).answer is plain.sequential(work, Limits()).answer
+
+
+@pytest.mark.parametrize("model", [Model.LINEARIZABLE, Model.SEQUENTIAL])
+def test_a_search_that_takes_too_long_is_decided_by_a_contradiction_if_there_is_one(model: Model) -> None:
+    begun = [f"p{number} invoke write x {number % 7 + 1}" for number in range(14)]
+    never_written = [*begun, "r invoke read x", "r ok read x 2", "r invoke read x", "r ok read x 99"]
+    verdict = check(history(*never_written), model, Limits(steps=3))
+    assert verdict.answer is Answer.NO
+    assert [one.label() for one in verdict.core] == ["read 99"]
+
+
+def test_a_cycle_names_the_ends_of_what_a_process_did() -> None:
+    words = [f"a {type_} write x {number}" for number in range(1, 9) for type_ in ("invoke", "ok")]
+    words += ["b invoke read x", "b ok read x 8", "b invoke read x", "b ok read x 1"]
+    verdict = check(history(*words), Model.MONOTONIC_READS)
+    assert verdict.answer is Answer.NO
+    assert [one.label() for one in verdict.core] == ["write 1", "write 8", "read 8", "read 1"]
