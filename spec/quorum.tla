@@ -468,7 +468,6 @@ History ==
 
 \* Clients see one register: also those whose write was retried or looked up.
 Linearizable == LinearizableByWrites(History)
-LinearizableAsDefined == LinearizableHistory(History)
 
 \* A client reads what it wrote and read, or newer, and writes above it: whatever W and R are.
 SessionKeeps ==

@@ -22,6 +22,7 @@ from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.conformance.drivers import PARTS as CONFORMANCE_PARTS
 from scratchbird_check.errors import CheckError, UsageError
 from scratchbird_check.manifest import ENGINES, PARTS, PROFILES, suggest
+from scratchbird_history import options as history_options
 
 EPILOG = """\
 examples:
@@ -292,10 +293,8 @@ def build_parser() -> Parser:
         help=f"this part only: {' or '.join(CONFORMANCE_PARTS)} (may be given several times; default: all)",
     )
     sub.add_argument("--seed", type=_number(0), default=0, metavar="N", help="of the random runs (0)")
-    from scratchbird_history import command as checker
-
-    sub = add("history", "tell whether a recorded history is linearizable, or less", checker.EPILOG)
-    checker.add_arguments(sub)
+    sub = add("history", "tell whether a recorded history is linearizable, or less", history_options.EPILOG)
+    history_options.add_arguments(sub)
     sub = add("tools", "show which tools were found and what is missing, or install what can be")
     sub.add_argument(
         "action",

@@ -12,15 +12,14 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from scratchbird_history import plain
 from scratchbird_history.brute_force import holds
-from scratchbird_history.checking import Answer, Engine, check
+from scratchbird_history.checking import IN_PYTHON, Answer, Engine, check
 from scratchbird_history.encoding import code, programs
 from scratchbird_history.limits import Limits
 from scratchbird_history.models import Model
 from scratchbird_history.operations import History, Kind, Operation, Outcome
 
-ENGINES = {"compiled or Python": Engine(), "Python": Engine(plain.linearizable, plain.sequential)}
+ENGINES = {"compiled or Python": Engine(), "Python": IN_PYTHON}
 
 
 def random_history(dice: random.Random, most: int = 7) -> History:

@@ -12,7 +12,7 @@ from scratchbird_history import plain
 from scratchbird_history.encoding import Programs, Timeline, code, programs, timeline
 from scratchbird_history.limits import Found, Limits
 from scratchbird_history.models import Model
-from scratchbird_history.operations import History, Operation
+from scratchbird_history.operations import History, Operation, by_key
 from scratchbird_history.sessions import judge
 from scratchbird_history.shortest import shortest
 
@@ -46,6 +46,9 @@ class Engine:
 
     linearizable: Callable[[Timeline, Limits], Found] = fastest.linearizable
     sequential: Callable[[Programs, Limits], Found] = fastest.sequential
+
+
+IN_PYTHON = Engine(plain.linearizable, plain.sequential)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def check(
     """
     limits, engine = limits or Limits(), engine or Engine()
     if model is Model.LINEARIZABLE:
-        parts = list(history.by_key().items())
+        parts = list(by_key(history.operations).items())
     elif model is Model.SEQUENTIAL:
         parts = [("", list(history.operations))] if history.operations else []
     else:
@@ -144,10 +147,7 @@ def _contradiction(operations: Sequence[Operation], initial: str) -> tuple[Opera
 
     Both models imply both guarantees, which are decided quickly: a search that takes long need not go on.
     """
-    by_key: dict[str, list[Operation]] = {}
-    for operation in operations:
-        by_key.setdefault(operation.key, []).append(operation)
-    for mine in by_key.values():
+    for mine in by_key(operations).values():
         for monotonic_reads in (True, False):
             judged = judge(mine, initial, monotonic=monotonic_reads)
             if judged.answer is False:
@@ -187,7 +187,7 @@ def _core(
 
 def _sessions(history: History, model: Model) -> Verdict:
     unknown: Verdict | None = None
-    for key, operations in history.by_key().items():
+    for key, operations in by_key(history.operations).items():
         judged = judge(operations, history.initial, monotonic=model is Model.MONOTONIC_READS)
         if judged.answer is False:
             return Verdict(Answer.NO, model, key, judged.core, False, judged.sentence)

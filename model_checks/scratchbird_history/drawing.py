@@ -65,7 +65,6 @@ def lay_out(operations: Iterable[Operation], core: Sequence[Operation]) -> Pictu
     shown = sorted([*core, *near[: max(0, MOST - len(core))]], key=lambda one: one.invoked)
     keys = len({one.key for one in core}) > 1
     texts = {one: short(f"{one.key}: {one.label()}" if keys else one.label(), 30) for one in shown}
-    end = max(one.invoked if one.returned is None else one.returned for one in shown)
     marks = sorted(
         {one.invoked for one in shown} | {one.returned for one in shown if one.returned is not None}
     )
@@ -85,7 +84,7 @@ def lay_out(operations: Iterable[Operation], core: Sequence[Operation]) -> Pictu
     rows = tuple(dict.fromkeys(one.process for one in shown))
     bars: list[Bar] = []
     for one in shown:
-        stop = column[one.returned] if one.returned is not None and one.returned <= end else None
+        stop = column[one.returned] if one.returned is not None else None
         bars.append(Bar(one, rows.index(one.process), column[one.invoked], stop, texts[one], one in chosen))
     return Picture(tuple(bars), rows, width, len(within) - len(shown))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from scratchbird_history.edn import Form, parse
 from scratchbird_history.errors import HistoryError, short
 from scratchbird_history.operations import History
-from scratchbird_history.pairing import Event, pair
+from scratchbird_history.pairing import Event, needs_value, pair
 
 
 def read(text: str, initial: str | None = None) -> History:
@@ -93,8 +93,7 @@ def _event(form: Form, fields: dict[str, Form], keyed: bool) -> Event:
 
 
 def _values(given: Form | None, type_: str, function: str, line: int) -> tuple[str, ...]:
-    needed = type_ == ("ok" if function == "read" else "invoke")
-    if given is None or (str(given) == "nil" and not needed):
+    if given is None or (str(given) == "nil" and not needs_value(type_, function)):
         return ()
     if function != "cas":
         return (str(given),)

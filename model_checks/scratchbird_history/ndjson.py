@@ -12,7 +12,7 @@ from typing import Any
 
 from scratchbird_history.errors import HistoryError, short
 from scratchbird_history.operations import History
-from scratchbird_history.pairing import Event, pair
+from scratchbird_history.pairing import Event, needs_value, pair
 
 FIELDS = ("process", "type", "f", "key", "value", "time", "index", "error", "note")
 """``time``, ``index``, ``error`` and ``note`` are for people: events are in the order of their lines."""
@@ -69,8 +69,7 @@ def _values(found: dict[str, Any], number: int) -> tuple[str, ...]:
         return ()
     given = found["value"]
     # A null says "no value" wherever one is not needed; elsewhere it is a value as any other.
-    needed = found["type"] == ("ok" if found["f"] == "read" else "invoke")
-    if given is None and not needed:
+    if given is None and not needs_value(found["type"], found["f"]):
         return ()
     if found["f"] != "cas":
         return (_canonical(given, number),)

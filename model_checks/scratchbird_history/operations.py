@@ -6,6 +6,7 @@ means the same everywhere: ``1``, ``1.0`` and ``true`` are three values, althoug
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -93,9 +94,10 @@ class History:
     def several_keys(self) -> bool:
         return len({operation.key for operation in self.operations}) > 1
 
-    def by_key(self) -> dict[str, list[Operation]]:
-        """The operations of each key, keys in the order of their first invocation."""
-        found: dict[str, list[Operation]] = {}
-        for operation in self.operations:
-            found.setdefault(operation.key, []).append(operation)
-        return found
+
+def by_key(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """The operations of each key, keys in the order of their first invocation."""
+    found: dict[str, list[Operation]] = {}
+    for operation in operations:
+        found.setdefault(operation.key, []).append(operation)
+    return found

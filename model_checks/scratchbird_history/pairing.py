@@ -30,6 +30,11 @@ class Event:
     values: tuple[str, ...]
 
 
+def needs_value(type_: str, function: str | None) -> bool:
+    """Whether an event must say a value: a read when it is ok, anything else when it is invoked."""
+    return type_ == ("ok" if function == Kind.READ.value else "invoke")
+
+
 def pair(events: Iterable[Event]) -> list[Operation]:
     """The operations in order of invocation.
 

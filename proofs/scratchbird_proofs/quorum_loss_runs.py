@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import z3
@@ -18,7 +19,7 @@ from scratchbird_proofs.quorum_losses import (
     any_loss_rules,
     fresh,
 )
-from scratchbird_proofs.quorum_refutations import MOST, SIZES
+from scratchbird_proofs.quorum_refutations import MOST, SIZES, number_in
 from scratchbird_proofs.quorum_system import YES, Quorums, at, nobody
 from scratchbird_proofs.theorem import TIMEOUT_MS, Formula, Term, Theorem
 
@@ -110,10 +111,7 @@ def search(kinds: tuple[str, ...], rules: LossRules) -> FoundLoss | None:
     if solver.check() != z3.sat:
         return None
     model = solver.model()
-
-    def number_of(term: Term) -> int:
-        return int(str(model.eval(term, model_completion=True)))
-
+    number_of = partial(number_in, model)
     steps = tuple((k, number_of(x), number_of(y)) for k, (x, y) in zip(kinds, chosen, strict=True))
     sizes = (number_of(SIZES.n), number_of(SIZES.w), number_of(SIZES.r))
     return FoundLoss(sizes, steps, number_of(without))

@@ -17,7 +17,7 @@ incarnation, and the coordinator does not count the old acknowledgement (QUORUM.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import z3
@@ -34,6 +34,7 @@ from scratchbird_proofs.quorum_system import (
     any_quorums,
     at,
     common,
+    constants,
     meeting,
     nobody,
     put,
@@ -86,7 +87,7 @@ _SORTS = {
 
 def any_disks() -> Disks:
     """Any state whatever."""
-    return Disks(**{item.name: z3.Const(item.name, _SORTS.get(item.name, SET)) for item in fields(Disks)})
+    return Disks(**constants(Disks, _SORTS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ finds N, W, R, which replica does what, and which versions are stamped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 
 import z3
@@ -123,7 +124,9 @@ class Scenario:
     writes: tuple[bool, ...]
     steps: str
     sizes: Formula
-    """What is asked of N, W and R; without it the sizes are sound, W + R > N."""
+    """What is asked of N, W and R, beside ``sound``."""
+    sound: Formula = field(default_factory=SIZES.sound)
+    """Each setting is well formed and W + R > N; only what refutes W + R = N says something else."""
 
 
 def search(scenario: Scenario, rules: Rules, sound: Formula) -> FoundStory | None:
@@ -158,12 +161,15 @@ def _too_low(s: State, op: Term) -> Formula:
     return z3.And(at(s.chosen, op), z3.If(at(s.writes, op), mine <= start, mine < start))
 
 
+def number_in(model: z3.ModelRef, term: Term) -> int:
+    """What a number is in a model; any, if the model leaves it open."""
+    return int(str(model.eval(term, model_completion=True)))
+
+
 def _found(
     model: z3.ModelRef, plan: Sequence[tuple[str, int]], events: Sequence[Event], s: State, op: Term
 ) -> FoundStory:
-    def number(term: Term) -> int:
-        return int(str(model.eval(term, model_completion=True)))
-
+    number = partial(number_in, model)
     steps = tuple(
         FoundStep(kind, op, number(event.replica), number(event.version))
         for (kind, op), event in zip(plan, events, strict=True)
@@ -236,6 +242,7 @@ SCENARIOS = {
         (True, False),
         f"{_write(0, 2, 2)}, {_read(1, 2)}",
         z3.And(_same(), _of(4, 2, 2)),
+        z3.And(SIZES.w + SIZES.r == SIZES.n, SIZES.n <= MOST),
     ),
     "online_change": Scenario(
         (True, False, False),
@@ -285,9 +292,7 @@ class Refutation:
     def find(self, sound: Formula | None = None) -> FoundStory | None:
         """A run in which the promise is broken."""
         rules = self.rules(SIZES.now, SIZES.later, SIZES.seen)
-        disjoint = z3.And(SIZES.w + SIZES.r == SIZES.n, SIZES.n <= MOST)
-        usual = disjoint if self.variant == "disjoint_quorums" else SIZES.sound()
-        return search(self.scenario, rules, usual if sound is None else sound)
+        return search(self.scenario, rules, self.scenario.sound if sound is None else sound)
 
 
 _PREDICATE = (SET, z3.BoolSort())

@@ -34,6 +34,7 @@ lost, threshold, others = z3.Ints("lost threshold others")
 
 FIRST, SECOND, IN_BOTH = Counted("of_first"), Counted("of_second"), Counted("of_both")
 A_OUTSIDE, B_OUTSIDE = Counted("a_outside"), Counted("b_outside")
+LOST = Counted("lost_its_disk")
 
 
 # --- settings side by side --------------------------------------------------------------------------------
@@ -179,9 +180,6 @@ def _lost_one() -> Sequence[Obligation]:
             "with T lost there are not so many others", left_over, guarded, {"T are lost": lost == threshold}
         ),
     )
-
-
-LOST = Counted("lost_its_disk")
 
 
 def _one_fewer() -> Sequence[Obligation]:

@@ -14,7 +14,7 @@ make.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
 import z3
@@ -93,7 +93,12 @@ _SORTS = {
 
 def any_state() -> State:
     """Any state whatever."""
-    return State(**{item.name: z3.Const(item.name, _SORTS.get(item.name, SET)) for item in fields(State)})
+    return State(**constants(State, _SORTS))
+
+
+def constants(of: type, sorts: Mapping[str, z3.SortRef]) -> dict[str, Term]:
+    """One constant for each field of this class, by its name; a field without a sort of its own is a set."""
+    return {item.name: z3.Const(item.name, sorts.get(item.name, SET)) for item in fields(of)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from scratchbird_reference.uuid8 import (
     check_random,
     check_range,
     check_timestamp,
+    is_whole,
     shown,
 )
 
@@ -61,7 +62,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("max_drift_ms", "max_ahead_ms", "max_skew_ms", "reserve_ms", "confirm_quorum"):
             value = getattr(self, name)
-            if not _is_whole(value) or not 0 < value <= MAX_MS:
+            if not is_whole(value) or not 0 < value <= MAX_MS:
                 raise ConfigurationError(
                     f"{name} is {shown(value)}: it must be a whole number, at least 1 and at most {MAX_MS}"
                 )
@@ -71,7 +72,7 @@ class Config:
                 f"max_drift_ms {self.max_drift_ms}: peers would refuse a healthy node in a burst; raise "
                 f"max_drift_ms to at least {self.max_ahead_ms + self.max_skew_ms} or lower one of the others"
             )
-        if not _is_whole(self.counters_per_ms) or not 1 <= self.counters_per_ms <= MAX_COUNTER + 1:
+        if not is_whole(self.counters_per_ms) or not 1 <= self.counters_per_ms <= MAX_COUNTER + 1:
             raise ConfigurationError(
                 f"counters_per_ms is {shown(self.counters_per_ms)}: it must be a whole number from 1 to "
                 f"{MAX_COUNTER + 1}"
@@ -535,10 +536,6 @@ class HybridLogicalClock:
 
 def _with(state: State, volatile: Volatile) -> State:
     return State(state.durable, volatile)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_event(event: Event) -> None:

@@ -9,11 +9,13 @@ state stand in :mod:`scratchbird_reference.quorum_operations`.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
 from scratchbird_reference.errors import CallerError
 from scratchbird_reference.quorum import Rules
 from scratchbird_reference.quorum_messages import (
+    MAX_VERSION,
     Acknowledgement,
     Answer,
     Held,
@@ -23,6 +25,7 @@ from scratchbird_reference.quorum_messages import (
     Send,
     Setting,
     Write,
+    check_row,
     check_value,
     check_version,
     incarnation_of,
@@ -86,6 +89,8 @@ class Coordinator:
             case Deliver():
                 return self._deliver(state, event)
         operation = _operation(state, event.operation)
+        if isinstance(event, IntentStored):
+            return self._intent_stored(state, event, operation)
         if operation is None:
             return state, ()  # Its time was up meanwhile.
         match event:
@@ -93,8 +98,6 @@ class Coordinator:
                 return self._stamped(state, event, operation)
             case StampRefused():
                 return self._stamp_refused(state, event, operation)
-            case IntentStored():
-                return self._intent_stored(state, event.operation, operation)
         return self._deadline(state, event.operation, operation)
 
     def _adopt(self, state: State, event: Adopt) -> State:
@@ -107,8 +110,8 @@ class Coordinator:
     # --- requests -----------------------------------------------------------------------------------------
 
     def _begin(self, state: State, event: Request) -> tuple[State, Effects]:
-        check_range("operation", event.operation, 0, (1 << 128) - 1)
-        check_range("row", event.row, 0, (1 << 63) - 1)
+        check_range("operation", event.operation, 0, MAX_VERSION)
+        check_row(event.row)
         if _operation(state, event.operation) is not None:
             raise CallerError(f"operation {event.operation} is open already: number each of them anew")
         operation = _first(event, state.setting)
@@ -169,7 +172,7 @@ class Coordinator:
         message, number = event.message, event.message.operation
         operation = _operation(state, number)
         if isinstance(message, OldEpoch):
-            return self._old_epoch(state, number, operation, message)
+            return self._old_epoch(state, number, operation, event.sender, message)
         assert state.volatile is not None
         known = self.rules.remembered(state.volatile.incarnations, message.incarnations)
         state = replace(state, volatile=replace(state.volatile, incarnations=known))
@@ -204,9 +207,9 @@ class Coordinator:
         answers = _held(operation)
         if not self.rules.enough_answers(operation.setting, len(answers)):
             return state, ()
-        winner = max(answers.values(), key=Held.rank)
         if operation.kind in (Kind.WRITE, Kind.RESERVE):
             return self._ask_for_stamp(state, number, operation)
+        winner = max(answers.values(), key=Held.rank)
         if operation.kind is Kind.LOOK_UP and winner.version < operation.token:
             state = _put(state, number, replace(operation, phase=Phase.DONE))
             return state, (Reply(number, Outcome.NOT_AT_A_QUORUM, winner),)
@@ -233,15 +236,23 @@ class Coordinator:
         operation = replace(operation, acknowledged=(*others, (sender, message.incarnations)))
         return self._settle(_put(state, number, operation), number, operation)
 
-    def _intent_stored(self, state: State, number: int, operation: Operation) -> tuple[State, Effects]:
-        if operation.kind is not Kind.WRITE or operation.written is None or operation.intent_is_durable:
-            raise CallerError(f"IntentStored for operation {number}, which is not storing one")
+    def _intent_stored(
+        self, state: State, event: IntentStored, operation: Operation | None
+    ) -> tuple[State, Effects]:
+        """An intent that is durable is kept, also when its operation is over (rule QUORUM.R11)."""
+        number, intent = event.operation, event.intent
+        if operation is None:
+            # Who acknowledged is forgotten: all targets are named, and one that holds it will say so again.
+            return replace(state, durable=_with(state.durable, intent, frozenset())), ()
+        if (
+            operation.kind is not Kind.WRITE
+            or operation.intent_is_durable
+            or (operation.row, operation.written) != (intent.row, intent.held)
+        ):
+            raise CallerError(f"IntentStored for operation {number}, which is not storing this one")
         said = {replica for replica, told in operation.acknowledged if self._binds(state, replica, told)}
-        targets = frozenset(set(operation.setting.replicas) - said)
-        intents = dict(state.durable.intents)
-        intents[operation.written.version] = Intent(operation.row, operation.written, targets)
         operation = replace(operation, intent_is_durable=True)
-        state = _put(replace(state, durable=_durable(intents)), number, operation)
+        state = _put(replace(state, durable=_with(state.durable, intent, said)), number, operation)
         return self._settle(state, number, operation)
 
     def _settle(self, state: State, number: int, operation: Operation) -> tuple[State, Effects]:
@@ -295,9 +306,11 @@ class Coordinator:
     # --- endings ------------------------------------------------------------------------------------------
 
     def _old_epoch(
-        self, state: State, number: int, operation: Operation | None, message: OldEpoch
+        self, state: State, number: int, operation: Operation | None, sender: int, message: OldEpoch
     ) -> tuple[State, Effects]:
-        if operation is None or operation.phase is Phase.DONE or message.epoch <= operation.setting.epoch:
+        if operation is None or sender not in operation.setting.replicas:
+            return state, ()
+        if operation.phase is Phase.DONE or message.epoch <= operation.setting.epoch:
             return state, ()
         reason = f"epoch {message.epoch} is in force, this operation began in {operation.setting.epoch}"
         state = _put(state, number, replace(operation, phase=Phase.DONE))
@@ -326,7 +339,7 @@ def _first(event: Request, setting: Setting) -> Operation:
     if isinstance(event, LookUp):
         check_version(event.version)
         return Operation(Kind.LOOK_UP, event.row, setting, Phase.ASKING, token=event.version)
-    check_range("token", event.token, 0, (1 << 128) - 1)
+    check_range("token", event.token, 0, MAX_VERSION)
     if isinstance(event, Read):
         return Operation(Kind.READ, event.row, setting, Phase.ASKING, token=event.token)
     if isinstance(event, Reserve):
@@ -356,6 +369,23 @@ def _forget(state: State, number: int) -> State:
 
 def _durable(intents: dict[int, Intent]) -> Durable:
     return Durable(tuple(sorted(intents.items(), key=lambda item: item[0])))
+
+
+def _with(durable: Durable, intent: Intent, said: Set[int]) -> Durable:
+    """With this intent, without those targets that said that they hold it.
+
+    The write may have been repeated under its version (rule QUORUM.R9), by another setting: then there is one
+    intent for both, and it names the targets of both.
+    """
+    intents = dict(durable.intents)
+    version = intent.held.version
+    before = intents.get(version, intent)
+    targets = (intent.targets | before.targets) - said
+    if targets:
+        intents[version] = Intent(intent.row, max(intent.held, before.held, key=Held.rank), targets)
+    else:
+        intents.pop(version, None)
+    return _durable(intents)
 
 
 def _held(operation: Operation) -> dict[int, Held]:

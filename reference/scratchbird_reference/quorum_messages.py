@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from scratchbird_reference.errors import CallerError, ConfigurationError
-from scratchbird_reference.uuid8 import check_range, shown
+from scratchbird_reference.uuid8 import check_range, is_whole, shown
 
 MAX_VERSION = (1 << 128) - 1
+MAX_ROW = (1 << 63) - 1
 MAX_REPLICAS = 255
 
 Incarnations = tuple[tuple[int, int], ...]
@@ -77,7 +78,7 @@ class Setting:
 
 
 def _check_number(what: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_whole(value) or value < least:
         raise ConfigurationError(f"{what}: it must be a whole number, at least {least}")
 
 
@@ -199,6 +200,11 @@ def incarnation_of(replica: int, known: Incarnations) -> int:
 def check_version(version: int) -> None:
     """Raise :class:`CallerError` unless this is the number of an id."""
     check_range("version", version, 1, MAX_VERSION)
+
+
+def check_row(row: int) -> None:
+    """Raise :class:`CallerError` unless this is the number of a row."""
+    check_range("row", row, 0, MAX_ROW)
 
 
 def check_value(value: object) -> None:

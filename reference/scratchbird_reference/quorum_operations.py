@@ -154,9 +154,10 @@ class StampRefused:
 
 @dataclass(frozen=True, slots=True)
 class IntentStored:
-    """The intent of this operation is durable."""
+    """This intent is durable now: of an operation that is open, or whose time was up meanwhile."""
 
     operation: int
+    intent: Intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,10 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The process starts; intents are still there, open operations are gone."""
+    """The process starts; intents are still there, open operations are gone.
+
+    An intent that the disk has and the state has not (the crash came first) follows as :class:`IntentStored`.
+    """
 
 
 Request = Read | Reserve | PutValue | LookUp

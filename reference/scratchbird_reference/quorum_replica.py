@@ -25,9 +25,9 @@ from scratchbird_reference.quorum_messages import (
     Send,
     Setting,
     Write,
+    check_row,
     incarnation_of,
 )
-from scratchbird_reference.uuid8 import check_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Replica:
 
     def _write(self, state: State, write: Write) -> tuple[State, tuple[Send, ...]]:
         """A replica that recovers takes writes as well: it vouches for what it holds from now on."""
-        check_range("row", write.row, 0, (1 << 63) - 1)
+        check_row(write.row)
         durable = self._merged(state.durable, ((write.row, write.held),))
         acknowledgement = Acknowledgement(write.operation, write.held.version, durable.incarnations)
         return replace(state, durable=durable), (Send(None, acknowledgement),)
@@ -226,6 +226,8 @@ class Replica:
             raise CallerError("Exchanged comes from a replica: say from which")
         if lost_under is None or answer.incarnation != durable.incarnation:
             return state, ()
+        if sender == durable.replica or sender not in lost_under.replicas:
+            return state, ()  # None of the others that it needs to hear.
         durable = self._merged(durable, answer.rows)
         durable = replace(
             durable, incarnations=self.rules.remembered(durable.incarnations, answer.incarnations)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from scratchbird_reference.errors import CallerError
 
@@ -78,9 +78,14 @@ def shown(value: object) -> str:
     return repr(value)[:80]
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether this is a whole number; True and False are none, although Python counts them as such."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Raise :class:`CallerError` unless ``value`` is a whole number from ``low`` to ``high``."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not is_whole(value):
         raise CallerError(f"{name} {shown(value)} is no whole number: pass an int from {low} to {high}")
     if not low <= value <= high:
         raise CallerError(f"{name} {shown(value)} is out of range: it must be from {low} to {high}")

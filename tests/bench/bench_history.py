@@ -18,15 +18,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from scratchbird_history import plain
 from scratchbird_history.agreement import random_history
 from scratchbird_history.brute_force import holds
-from scratchbird_history.checking import COMPILED, Answer, Engine, check
+from scratchbird_history.checking import COMPILED, IN_PYTHON, Answer, check
 from scratchbird_history.models import Model
-from scratchbird_history.operations import History, Kind, Operation, Outcome
+from scratchbird_history.operations import History, Kind, Operation, Outcome, by_key
 
-PLAIN = Engine(plain.linearizable, plain.sequential)
 CLIENTS = 10
 
 
@@ -114,21 +113,17 @@ def main() -> int:
         assert verdict.answer is Answer.YES
         fast, slow = [], []
         for _ in range(rounds):
-            fast.append(seconds(lambda history=history: check(history)))  # type: ignore[misc]
-            slow.append(seconds(lambda history=history: check(history, engine=PLAIN)))  # type: ignore[misc]
+            fast.append(seconds(partial(check, history)))
+            slow.append(seconds(partial(check, history, engine=IN_PYTHON)))
         _row(load.name, statistics.median(fast), statistics.median(slow), str(verdict.steps))
     dice = random.Random(1)
     small = [random_history(dice) for _ in range(20 if quick else 200)]
+    keyed = [(one.initial, list(by_key(one.operations).values())) for one in small]
     fast, slow = [], []
     for _ in range(rounds):
         fast.append(seconds(lambda: [check(one, shrinking=-1.0) for one in small]))
         slow.append(
-            seconds(
-                lambda: [
-                    all(holds(part, one.initial, Model.LINEARIZABLE) for part in one.by_key().values())
-                    for one in small
-                ]
-            )
+            seconds(lambda: [all(holds(one, at, Model.LINEARIZABLE) for one in parts) for at, parts in keyed])
         )
     print("\nbeside every order tried (second column), at most 7 operations")
     _row(f"{len(small)} histories", statistics.median(fast), statistics.median(slow), "")

@@ -12,15 +12,15 @@ import pytest
 from scratchbird_history import checking, plain
 from scratchbird_history.agreement import disagreements, random_history
 from scratchbird_history.brute_force import holds
-from scratchbird_history.checking import Answer, Engine, check
+from scratchbird_history.checking import IN_PYTHON, Answer, Engine, check
 from scratchbird_history.encoding import code, programs, timeline
 from scratchbird_history.limits import Limits
 from scratchbird_history.models import Model
 from scratchbird_history.ndjson import read
-from scratchbird_history.operations import History, Kind, Operation, Outcome
+from scratchbird_history.operations import History, Kind, Operation, Outcome, by_key
 from scratchbird_history.shortest import shortest
 
-ENGINES = {"fastest": Engine(), "plain": Engine(plain.linearizable, plain.sequential)}
+ENGINES = {"fastest": Engine(), "plain": IN_PYTHON}
 
 
 def history(*words: str, initial: str = "0") -> History:
@@ -222,8 +222,8 @@ def explained(found: History, core: object) -> bool:
     for bits in range(1 << len(others)):
         took = [one for number, one in enumerate(others) if bits >> number & 1]
         chosen = sorted([*core, *took], key=lambda one: one.invoked)
-        by_key = {key: [one for one in chosen if one.key == key] for key in {one.key for one in core}}
-        if all(holds(part, found.initial, Model.LINEARIZABLE) for part in by_key.values()):
+        parts = {key: [one for one in chosen if one.key == key] for key in {one.key for one in core}}
+        if all(holds(part, found.initial, Model.LINEARIZABLE) for part in parts.values()):
             return True
     return False
 
@@ -288,7 +288,7 @@ def test_a_search_that_is_broken_on_purpose_is_noticed(before: str, after: str) 
     limits = Limits(steps=5_000)
     dice = random.Random(3)
     for found in chain([history(*TWO_WAYS)], (random_history(dice, 14) for _ in range(5000))):
-        for operations in found.by_key().values():
+        for operations in by_key(found.operations).values():
             line = timeline(code(operations, found.initial))
             if engine.linearizable(line, limits).answer is not plain.linearizable(line, Limits()).answer:
                 return

@@ -46,6 +46,8 @@ ROW = 7
 LINEARIZABLE = Setting((0, 1, 2), 2, 2)
 EVENTUAL = Setting((0, 1, 2), 2, 2, Mode.EVENTUAL)
 A, B, C = Held(5, b"a"), Held(8, b"b"), Held(9, b"v")
+INTENT = Intent(ROW, C, frozenset({0, 1, 2}))
+STORED = IntentStored(1, INTENT)
 
 
 class Run:
@@ -94,10 +96,9 @@ def test_a_linearizable_write_asks_stamps_sends_and_waits_for_its_quorum_and_its
     assert run(answer(0, A)) == ()  # A repeated answer is one answer.
     assert run(answer(2, B)) == (Stamp(1, 8),)
     assert run(answer(1, Held(30))) == ()  # Too late to raise what the version must be above.
-    intent = Intent(ROW, C, frozenset({0, 1, 2}))
-    assert run(Stamped(1, 9)) == (StoreIntent(1, intent), *writes(C, 0, 1, 2))
+    assert run(Stamped(1, 9)) == (StoreIntent(1, INTENT), *writes(C, 0, 1, 2))
     assert run(acknowledged(0), acknowledged(0), acknowledged(2)) == ()
-    assert run(IntentStored(1)) == committed()
+    assert run(STORED) == committed()
     assert run.state.durable.intents == ((9, Intent(ROW, C, frozenset({1}))),)
     assert run(acknowledged(1)) == ()
     assert run.state.durable == Durable()
@@ -109,7 +110,7 @@ def test_a_linearizable_write_asks_stamps_sends_and_waits_for_its_quorum_and_its
 def test_the_intent_may_be_durable_first() -> None:
     run = Run()
     run(PutValue(1, ROW, b"v"), answer(0, A), answer(1, A), Stamped(1, 9))
-    assert run(IntentStored(1)) == ()
+    assert run(STORED) == ()
     assert run(acknowledged(0)) == ()
     assert run(acknowledged(1)) == committed()
     assert run.state.durable.intents == ((9, Intent(ROW, C, frozenset({2}))),)
@@ -119,7 +120,7 @@ def test_an_eventual_write_takes_one_round_and_a_version_above_the_token() -> No
     run = Run(EVENTUAL)
     assert run(PutValue(1, ROW, b"v", token=8)) == (Stamp(1, 8),)
     assert run(Stamped(1, 9))[1:] == writes(C, 0, 1, 2)
-    assert run(IntentStored(1), acknowledged(0), acknowledged(1)) == committed()
+    assert run(STORED, acknowledged(0), acknowledged(1)) == committed()
 
 
 def test_a_reserved_version_is_written_by_any_coordinator() -> None:
@@ -131,12 +132,12 @@ def test_a_reserved_version_is_written_by_any_coordinator() -> None:
     for _ in range(2):
         run = Run()
         run(PutValue(1, ROW, b"v", reserved=9))
-        assert run(IntentStored(1), acknowledged(0), acknowledged(1)) == committed()
+        assert run(STORED, acknowledged(0), acknowledged(1)) == committed()
 
 
 def test_what_was_said_before_a_disk_was_lost_is_not_counted() -> None:
     run = Run()
-    run(PutValue(1, ROW, b"v", reserved=9), IntentStored(1))
+    run(PutValue(1, ROW, b"v", reserved=9), STORED)
     run(acknowledged(0, incarnations=((0, 1),)))
     assert run(acknowledged(1, incarnations=((0, 2), (1, 1)))) == ()
     assert run(acknowledged(0, incarnations=((0, 1),))) == ()
@@ -148,8 +149,40 @@ def test_what_was_said_before_a_disk_was_lost_is_not_counted() -> None:
 def test_an_intent_keeps_the_replica_that_lost_what_it_acknowledged() -> None:
     run = Run()
     run(PutValue(1, ROW, b"v", reserved=9), acknowledged(0, incarnations=((0, 1),)))
-    run(acknowledged(1, incarnations=((0, 2),)), IntentStored(1), acknowledged(0, incarnations=((0, 1),)))
+    run(acknowledged(1, incarnations=((0, 2),)), STORED, acknowledged(0, incarnations=((0, 1),)))
     assert run.state.durable.intents == ((9, Intent(ROW, C, frozenset({0, 2}))),)
+
+
+def test_an_intent_that_is_durable_after_its_deadline_is_kept() -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9), acknowledged(0), Deadline(1))
+    assert run(STORED) == ()
+    # Who acknowledged is forgotten by then: it is asked once more.
+    assert run.state.durable.intents == ((9, INTENT),)
+    run(acknowledged(0), acknowledged(1), acknowledged(2))
+    assert run.state.durable == Durable()
+
+
+def test_an_intent_that_is_found_at_the_start_is_kept() -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9), Crash(), Start())
+    run(STORED)
+    assert run.state.durable.intents == ((9, INTENT),)
+
+
+def test_an_intent_that_is_durable_when_all_have_acknowledged_names_nobody_and_goes() -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9))
+    assert run(acknowledged(0), acknowledged(1), acknowledged(2), STORED) == committed()
+    assert run.state.durable == Durable()
+
+
+def test_the_intent_of_a_repeated_write_names_the_targets_of_both() -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9), STORED, acknowledged(0), Deadline(1))
+    run(Adopt(Setting((1, 2, 3), 2, 2, epoch=1)), PutValue(2, ROW, b"v", reserved=9))
+    run(acknowledged(1, operation=2), IntentStored(2, Intent(ROW, C, frozenset({1, 2, 3}))))
+    assert run.state.durable.intents == ((9, Intent(ROW, C, frozenset({2, 3}))),)
 
 
 # --- reads ------------------------------------------------------------------------------------------------
@@ -220,7 +253,7 @@ def test_without_a_quorum_the_outcome_says_whether_replicas_were_told() -> None:
         Reply(1, Outcome.NOT_APPLIED, reason="1 answers and 0 acknowledgements in time"),
     )
     assert run(answer(1, A)) == run(Stamped(1, 9)) == run(Deadline(1)) == ()
-    run(PutValue(1, ROW, b"v", reserved=9), IntentStored(1), acknowledged(0))
+    run(PutValue(1, ROW, b"v", reserved=9), STORED, acknowledged(0))
     assert run(Deadline(1)) == (
         Reply(1, Outcome.INDETERMINATE, C, "0 answers and 1 acknowledgements in time"),
     )
@@ -252,7 +285,7 @@ def test_a_newer_epoch_ends_an_operation_as_a_deadline_would() -> None:
 
 def test_a_crash_loses_the_operations_and_keeps_the_intents() -> None:
     run = Run()
-    run(PutValue(1, ROW, b"v", reserved=9), IntentStored(1), Crash(), Start())
+    run(PutValue(1, ROW, b"v", reserved=9), STORED, Crash(), Start())
     assert run.state == State(LINEARIZABLE, Durable(((9, Intent(ROW, C, frozenset({0, 1, 2}))),)))
     assert run(acknowledged(0)) == ()
     assert run.state.durable.intents == ((9, Intent(ROW, C, frozenset({1, 2}))),)
@@ -261,6 +294,7 @@ def test_a_crash_loses_the_operations_and_keeps_the_intents() -> None:
 def test_answers_of_strangers_are_not_counted() -> None:
     run = Run()
     assert run(Read(1, ROW), answer(0, A), answer(3, A), answer(3, A)) == ()
+    assert run(Deliver(3, OldEpoch(1, 3))) == ()
 
 
 def test_events_that_can_not_be_are_refused() -> None:
@@ -270,17 +304,19 @@ def test_events_that_can_not_be_are_refused() -> None:
         down(Read(1, ROW))
     run = Run()
     run(Read(1, ROW), Reserve(2, ROW), answer(0, A, operation=2), answer(1, A, operation=2))
+    run(PutValue(3, ROW, b"v", reserved=9))
     events: list[tuple[Event, str]] = [
         (Start(), "Start at a coordinator that is up"),
         (Read(1, ROW), "operation 1 is open already: number each of them anew"),
         (Read(-1, ROW), "operation -1 is out of range"),
-        (Read(3, -1), "row -1 is out of range"),
-        (Read(3, ROW, token=-1), "token -1 is out of range"),
-        (PutValue(3, ROW, b"v", token=-1), "token -1 is out of range"),
-        (PutValue(3, ROW, "v"), "'v' is neither bytes nor None"),  # type: ignore[arg-type]
-        (PutValue(3, ROW, b"v", reserved=-1), "version -1 is out of range"),
-        (LookUp(3, ROW, 0), "version 0 is out of range"),
-        (IntentStored(1), "IntentStored for operation 1, which is not storing one"),
+        (Read(4, -1), "row -1 is out of range"),
+        (Read(4, ROW, token=-1), "token -1 is out of range"),
+        (PutValue(4, ROW, b"v", token=-1), "token -1 is out of range"),
+        (PutValue(4, ROW, "v"), "'v' is neither bytes nor None"),  # type: ignore[arg-type]
+        (PutValue(4, ROW, b"v", reserved=-1), "version -1 is out of range"),
+        (LookUp(4, ROW, 0), "version 0 is out of range"),
+        (STORED, "IntentStored for operation 1, which is not storing this one"),
+        (IntentStored(3, Intent(ROW, A, frozenset({0}))), "IntentStored for operation 3, which is not"),
         (Stamped(2, 5), "version 5 is not above 5: merge that into the clock first"),
     ]
     for event, message in events:

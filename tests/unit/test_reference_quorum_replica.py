@@ -117,6 +117,12 @@ def test_an_answer_to_an_earlier_life_does_not_count() -> None:
     assert after(state, Deliver(old, 1), Deliver(old, 2)) == state
 
 
+def test_only_the_other_replicas_of_its_setting_are_heard() -> None:
+    state = after(first_state(0), Crash(), StartEmpty(SETTING, MAP))
+    answer = Exchanged(4, 2, ((7, Held(9)),), ())
+    assert after(state, Deliver(answer, 0), Deliver(answer, 3)) == state
+
+
 def test_who_is_asked_remembers_who_began_anew_and_sends_all_that_it_holds() -> None:
     state, sent = REPLICA.step(after(first_state(1), write(5)), Deliver(Exchange(0, MAP), sender=0))
     assert sent == (Send(0, Exchanged(0, 2, ((7, Held(5, b"x")),), MAP)),)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
+from scratchbird_check.variants.quorum import CountsOldIncarnation, TooFewOthers
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference import quorum_coordinator as coordinator
 from scratchbird_reference import quorum_operations as operations
@@ -45,27 +46,6 @@ def own_only(lost: int, incarnations: dict[int, int]) -> Incarnations:
     return ((lost, incarnations[lost]),)
 
 
-class CountsOldIncarnation(Rules):
-    """What a replica said before it lost its disk is counted (variant ``counts_old_incarnation``)."""
-
-    __slots__ = ()
-
-    def current(self, replica: int, answered_as: Incarnations, known: Incarnations) -> bool:
-        return True
-
-
-class TooFewOthers(Rules):
-    """One other fewer than N - W + 1 is heard (variant ``too_few_others``).
-
-    Where W = N that is none at all: a replica that is answered once has recovered under either rule.
-    """
-
-    __slots__ = ()
-
-    def has_recovered(self, setting: Setting, others_heard: int) -> bool:
-        return others_heard >= setting.size - setting.write_quorum
-
-
 VARIANTS: dict[str, tuple[Rules, Catalog]] = {
     "counts_old_incarnation": (CountsOldIncarnation(), whole_map),
     "own_incarnation_only": (Rules(), own_only),
@@ -92,7 +72,8 @@ def attack(seed: int, setting: Setting, rules: Rules, catalog: Catalog = whole_m
     incarnations = dict.fromkeys(setting.replicas, 1)
     begin = operations.PutValue(1, ROW, b"value", reserved=VERSION)
     client, effects = one.step(operations.State(setting), begin)
-    client, _ = one.step(client, operations.IntentStored(1))
+    for stored in [effect for effect in effects if isinstance(effect, operations.StoreIntent)]:
+        client, _ = one.step(client, operations.IntentStored(1, stored.intent))
 
     sent: list[tuple[int | None, Send]] = [(None, item) for item in effects if isinstance(item, Send)]
     committed, lost = False, 0

@@ -12,8 +12,6 @@ OneReplica == 1..1
 TwoReplicas == 1..2
 \* @type: Set(Int);
 ThreeReplicas == 1..3
-\* @type: Set(Int);
-FourReplicas == 1..4
 
 \* What an operation is: the writes first, then the reads, then what is done for a write.
 \* @type: (Str, Int) => { kind: Str, of: Int };
@@ -35,24 +33,13 @@ WriteReadRetry ==
 WriteReadLook ==
     [o \in 1..3 |-> IF o = 1 THEN Op("write", 0) ELSE IF o = 2 THEN Op("read", 0) ELSE Op("look", 1)]
 \* @type: Int -> { kind: Str, of: Int };
-WithRetry ==
-    [o \in 1..5 |-> IF o <= 2 THEN Op("write", 0) ELSE IF o <= 4 THEN Op("read", IF o = 3 THEN 0 ELSE 3)
-                    ELSE Op("retry", 1)]
-\* @type: Int -> { kind: Str, of: Int };
 WriteWriteReadRetry ==
     [o \in 1..4 |-> IF o <= 2 THEN Op("write", 0) ELSE IF o = 3 THEN Op("read", 0) ELSE Op("retry", 1)]
-\* @type: Int -> { kind: Str, of: Int };
-WriteRetryLookRead ==
-    [o \in 1..4 |-> IF o = 1 THEN Op("write", 0) ELSE IF o = 2 THEN Op("retry", 1)
-                    ELSE IF o = 3 THEN Op("look", 1) ELSE Op("read", 0)]
 \* One client writes, reads, reads and writes; another writes.
 \* @type: Int -> { kind: Str, of: Int };
 Session ==
     [o \in 1..5 |-> IF o = 1 \/ o = 5 THEN Op("write", 0)
                     ELSE Op(IF o = 4 THEN "write" ELSE "read", o - 1)]
-\* @type: Int -> { kind: Str, of: Int };
-WithLook ==
-    [o \in 1..4 |-> IF o <= 2 THEN Op("write", 0) ELSE IF o = 3 THEN Op("read", 0) ELSE Op("look", 1)]
 
 \* @type: (Int, Int) => $setting;
 Quorums(w, r) == [w |-> w, r |-> r, linearizable |-> TRUE]
@@ -64,8 +51,6 @@ WriteAllReadOne == [e \in 1..1 |-> Quorums(N, 1)]
 WriteOneReadAll == [e \in 1..1 |-> Quorums(1, N)]
 \* @type: Int -> $setting;
 WriteThreeReadTwo == [e \in 1..1 |-> Quorums(3, 2)]
-\* @type: Int -> $setting;
-WriteTwoReadThree == [e \in 1..1 |-> Quorums(2, 3)]
 \* @type: Int -> $setting;
 EventualOneOne == [e \in 1..1 |-> [w |-> 1, r |-> 1, linearizable |-> FALSE]]
 \* W + R = N.
