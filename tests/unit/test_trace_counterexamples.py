@@ -18,6 +18,7 @@ from scratchbird_check.traces.hlc_effects import tell as tell_step
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.traces.reference_run import Move, play
 from scratchbird_check.variants import hlc as clock_variants
+from scratchbird_check.variants import quorum as quorum_variants
 from scratchbird_check.variants import uuid8 as id_variants
 from scratchbird_reference import hlc
 from scratchbird_reference.uuid8 import Timestamp, UuidV8
@@ -30,7 +31,8 @@ def played(variant: str) -> Counterexample:
 
 
 def test_every_variant_has_its_run() -> None:
-    assert set(COUNTEREXAMPLES) == {*clock_variants.VARIANTS, *id_variants.VARIANTS, "blind_hop"}
+    variants = {*clock_variants.VARIANTS, *id_variants.VARIANTS, *quorum_variants.VARIANTS}
+    assert set(COUNTEREXAMPLES) == {*variants, "blind_hop"}
     assert counterexample("no_such_variant") is None
 
 

@@ -8,12 +8,12 @@ loses several disks, one after the other and at once, but never W at once: that 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
-from scratchbird_check.variants.quorum import CountsOldIncarnation, TooFewOthers
+from scratchbird_check.variants.quorum import CountsOldIncarnation, TooFewOthers, own_only, whole_map
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference import quorum_coordinator as coordinator
 from scratchbird_reference import quorum_operations as operations
@@ -33,17 +33,7 @@ from scratchbird_reference.quorum_messages import (
 SETTINGS = ((3, 2, 2), (3, 3, 1), (4, 3, 2), (5, 3, 3), (5, 4, 2), (5, 5, 1))
 ROW, VERSION, LOSSES, STEPS = 0, 9, 4, 80
 
-Catalog = Callable[[int, dict[int, int]], Incarnations]
-
-
-def whole_map(lost: int, incarnations: dict[int, int]) -> Incarnations:
-    """What the catalog hands to a replica that lost its disk: the incarnation of everybody (QUORUM.R14)."""
-    return tuple(sorted(incarnations.items()))
-
-
-def own_only(lost: int, incarnations: dict[int, int]) -> Incarnations:
-    """A wrong catalog: it names the replica's own incarnation alone (variant ``own_incarnation_only``)."""
-    return ((lost, incarnations[lost]),)
+Catalog = Callable[[int, Mapping[int, int]], Incarnations]
 
 
 VARIANTS: dict[str, tuple[Rules, Catalog]] = {

@@ -20,6 +20,8 @@ RED, RED_LIGHT, GREEN, GREEN_LIGHT, AMBER = "#b3261e", "#fdeceb", "#1e6b3a", "#e
 
 MARGIN, NUMBERS, LANE_GAP, GUTTER, WORDS = 22, 34, 128, 80, 390
 """Widths in pixels: border, step numbers, from lane to lane, from the last lane to the words, the words."""
+ANSWER = 26
+"""By how many pixels an answer within a step begins above the step's dot."""
 LABEL, SMALL, TITLE = 13.5, 11.5, 16
 """Font sizes in pixels."""
 LETTER = 0.57
@@ -53,6 +55,8 @@ class _Drawing:
         self.words_x = last_lane + GUTTER
         self.width = self.words_x + WORDS + MARGIN
         self.parts: list[str] = []
+        self.labels: list[tuple[float, float, float]] = []
+        """Of the messages: middle, base line, half the width."""
         self.y = float(MARGIN)
 
     def svg(self) -> str:
@@ -68,11 +72,11 @@ class _Drawing:
         by_number = {row.step.number: row for row in rows}
         for row in rows:
             self.words(row)
-        delivered: set[tuple[int, str]] = set()
+        delivered: set[tuple[int, str, str]] = set()
         for row in rows:
             for arrow in row.step.arrows:
                 if arrow.from_step in by_number and row.step.lane in self.lane_x:
-                    delivery = (arrow.from_step, row.step.lane)
+                    delivery = (arrow.from_step, arrow.from_lane, row.step.lane)
                     self.arrow(by_number[arrow.from_step], row, arrow, again=delivery in delivered)
                     delivered.add(delivery)
         answered = {arrow.from_step for row in rows for arrow in row.step.arrows}
@@ -137,8 +141,10 @@ class _Drawing:
                 if not change.name.startswith("up[")
             )
             details = wrap(changes, WORDS, SMALL) if changes else ()
-            height = max(40.0, 18 + len(label) * LABEL * 1.25 + len(details) * SMALL * 1.3)
-            rows.append(Row(step, self.y + 23, self.y, height, label, details))
+            # Answers within the step come from above its dot, and need room there.
+            above = ANSWER if any(arrow.from_step == step.number for arrow in step.arrows) else 0
+            height = max(40.0, 18 + len(label) * LABEL * 1.25 + len(details) * SMALL * 1.3) + above
+            rows.append(Row(step, self.y + 23 + above, self.y, height, label, details))
             self.y += height
         self.y += 6
         return rows
@@ -213,6 +219,9 @@ class _Drawing:
         """A message; broken and without its label where it is delivered again."""
         x1, y1 = self.lane_x.get(arrow.from_lane, self.lane_x[self.trace.lanes[0]]), sent.y
         x2, y2 = self.lane_x[received.step.lane or ""], received.y
+        answer = sent is received
+        if answer:
+            y1 -= ANSWER
         length = max(1.0, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
         dx, dy = (x2 - x1) / length, (y2 - y1) / length
         tip_x, tip_y = x2 - dx * 9, y2 - dy * 9
@@ -226,21 +235,27 @@ class _Drawing:
             f'<g class="message"><line x1="{x1 + dx * 6:.1f}" y1="{y1 + dy * 6:.1f}" x2="{base_x:.1f}" '
             f'y2="{base_y:.1f}" stroke="{BLUE}" stroke-width="1.8"'
             f"{broken}/>"
-            f'<polygon points="{points}" fill="{BLUE}"/></g>'
+            f'<polygon points="{points}" fill="{BLUE}"/>'
+            + (f'<circle cx="{x1:.1f}" cy="{y1:.1f}" r="3" fill="{BLUE}"/>' if answer else "")
+            + "</g>"
         )
         if again or measure(arrow.label, 12) > LANE_GAP:
             return
         part = 0.45 if y2 - y1 < 60 else 0.3
-        self.text(
-            x1 + (x2 - x1) * part,
-            y1 + (y2 - y1) * part - 6,
-            arrow.label,
-            12,
-            BLUE,
-            bold=True,
-            anchor="middle",
-            halo=True,
-        )
+        if answer and x1 != x2:  # Between the sender's lane and the next, where no other answer's label is.
+            part = LANE_GAP / 2 / abs(x2 - x1)
+        places = [
+            (x1 + (x2 - x1) * along, y1 + (y2 - y1) * along - 6) for along in (part, 0.55, 0.65, 0.75, 0.2)
+        ]
+        half = measure(arrow.label, 12) / 2 + 2
+        free = [place for place in places if self.is_free(*place, half)]
+        x, y = (free or places)[0]
+        self.labels.append((x, y, half))
+        self.text(x, y, arrow.label, 12, BLUE, bold=True, anchor="middle", halo=True)
+
+    def is_free(self, x: float, y: float, half: float) -> bool:
+        """Whether a message's label of this half width would lie on none of those that are drawn already."""
+        return all(abs(x - left) > half + other or abs(y - top) > 14 for left, top, other in self.labels)
 
     # --- below --------------------------------------------------------------------------------------------
 

@@ -103,7 +103,8 @@ def _step(trace: Trace, step: Step, columns: int, digits: int, lane_width: int, 
 
 
 def _sent(trace: Trace, step: Step) -> str:
-    numbers = [str(shown_number(trace, arrow.from_step)) for arrow in step.arrows]
+    from_others = sorted({arrow.from_step for arrow in step.arrows} - {step.number})
+    numbers = [str(shown_number(trace, number)) for number in from_others]
     if not numbers:
         return ""
     return f"  <- sent in step{'s' if len(numbers) > 1 else ''} {listed(numbers)}"

@@ -21,7 +21,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """A message that arrives with a step: sent at step ``from_step`` by lane ``from_lane``."""
+    """A message that arrives with a step: sent at step ``from_step`` by lane ``from_lane``.
+
+    It may be the same step: then it is the answer to what the step asks.
+    """
 
     from_step: int
     from_lane: str

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from scratchbird_check.traces import hlc as json_form
 from scratchbird_check.traces import hlc_words as words
 from scratchbird_check.traces.hlc_effects import tell
 from scratchbird_check.traces.model import Arrow, Change, Step, Trace
-from scratchbird_check.traces.tla_values import Record
+from scratchbird_check.traces.tla_values import frozen
 from scratchbird_reference.hlc import (
     ZERO,
     Config,
@@ -179,7 +178,7 @@ class Run:
 
     def _add(self, step: Step) -> None:
         down = tuple(lane(node) for node, state in self.states.items() if state.volatile is None)
-        state = {lane(node): _frozen(json_form.state_to_json(state)) for node, state in self.states.items()}
+        state = {lane(node): frozen(json_form.state_to_json(state)) for node, state in self.states.items()}
         self.steps.append(replace(step, down=down, state=state))
 
     # --- judging ------------------------------------------------------------------------------------------
@@ -325,13 +324,6 @@ def _changes(name: str, before: State, after: State) -> list[Change]:
             if one != two:
                 changes.append(Change(f"{item}[{name}]", shown(one), shown(two)))
     return changes
-
-
-def _frozen(value: Any) -> Any:
-    """JSON as values that cannot be changed, like those of a model's states."""
-    if isinstance(value, dict):
-        return Record((name, _frozen(item)) for name, item in value.items())
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _yes(value: bool) -> str:

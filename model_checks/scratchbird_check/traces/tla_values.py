@@ -290,3 +290,10 @@ def _format_function(value: Mapping[Any, Any]) -> str:
 def format_state(state: Mapping[str, Any]) -> str:
     r"""A conjunction list, ``/\ x = 1`` and so on, that :func:`parse_state` reads."""
     return "\n".join(f"/\\ {name} = {format_value(value)}" for name, value in state.items())
+
+
+def frozen(value: Any) -> Any:
+    """JSON as values that cannot be changed, like those of a model's states."""
+    if isinstance(value, dict):
+        return Record((name, frozen(item)) for name, item in value.items())
+    return tuple(frozen(item) for item in value) if isinstance(value, list) else value

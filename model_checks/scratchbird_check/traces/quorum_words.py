@@ -1,0 +1,176 @@
+"""The steps of quorums in words. Model, solver and reference tell their runs with the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scratchbird_check.traces.hlc_words import listed
+
+NOTHING = "nothing"
+"""What a row holds that was never written."""
+
+
+def lane(replica: int) -> str:
+    """``r1``: the lane of a replica."""
+    return f"r{replica}"
+
+
+def lanes(replicas: Iterable[int]) -> str:
+    """``r1``, ``r1 and r2``, ``r1, r2 and r3``."""
+    return listed([lane(replica) for replica in replicas])
+
+
+def held(what: str, version: int) -> str:
+    """``"new" at 2``: what somebody holds, and its version."""
+    return f"{what} at {version}" if version else NOTHING
+
+
+# --- coordinators -----------------------------------------------------------------------------------------
+
+
+def reads() -> str:
+    return "reads"
+
+
+def writes(what: str) -> str:
+    return f"writes {what}"
+
+
+def has_written(what: str, to: Sequence[int]) -> str:
+    return f"has written {what} to {lanes(to)}"
+
+
+def repeats(what: str, reserved: int) -> str:
+    under = f"under its version {reserved}, and sends it to all" if reserved else "for the same client"
+    return f"writes {what} again, {under}"
+
+
+def hears(said: Sequence[tuple[int, str]]) -> str:
+    """``hears "new" from r1 and "old" from r2 and r3``."""
+    by_value: dict[str, list[int]] = {}
+    for replica, what in said:
+        by_value.setdefault(what, []).append(replica)
+    return f"hears {listed([f'{what} from {lanes(who)}' for what, who in by_value.items()])}"
+
+
+def sends(version: int, *, asked: bool, reserved: bool) -> str:
+    if reserved:
+        return f"tells the client its version {version}; sends it to all"
+    return f"{'' if asked else 'asks nobody; '}sends it to all at version {version}"
+
+
+def stamps_again(version: int) -> str:
+    return f"stamps it again, at version {version}, and sends it to all"
+
+
+def asks_all() -> str:
+    return "asks all"
+
+
+def returns(what: str) -> str:
+    return f"returns {what}"
+
+
+def says(outcome: str) -> str:
+    return f"says: {outcome}"
+
+
+def hears_holders(replicas: Sequence[int], newer: Sequence[int]) -> str:
+    """``newer``: those that hold something newer, which they say in the same words."""
+    parts = [f"{lanes(replicas)} {_verb('hold', replicas)} it"] if replicas else []
+    parts += [f"{lanes(newer)} {_verb('hold', newer)} something newer"] if newer else []
+    return f"hears that {listed(parts)}"
+
+
+def _verb(verb: str, who: Sequence[int]) -> str:
+    return f"{verb}s" if len(who) == 1 else verb
+
+
+def hears_refusal(replicas: Sequence[int], epoch: int) -> str:
+    return f"is refused by {lanes(replicas)}: epoch {epoch} is in force"
+
+
+def hears_stale(replicas: Sequence[int]) -> str:
+    return f"hears from {lanes(replicas)} that it is stale"
+
+
+def writes_back() -> str:
+    return "writes it back before it replies"
+
+
+def asks_on() -> str:
+    return "needs a further answer"
+
+
+def waits() -> str:
+    return "does not reply yet"
+
+
+def intent_is_durable() -> str:
+    return "has the intent on disk"
+
+
+def gives_up() -> str:
+    return "gives up"
+
+
+def crashes() -> str:
+    return "crashes"
+
+
+# --- replicas ---------------------------------------------------------------------------------------------
+
+
+def stores(what: str) -> str:
+    return f"stores {what}"
+
+
+def keeps(newer: str, what: str) -> str:
+    return f"keeps {newer}, newer than {what}"
+
+
+def refuses_stale(newer: str, what: str) -> str:
+    return f"refuses {what}: it holds {newer}, which is newer"
+
+
+def refuses_epoch(requested: int, own: int) -> str:
+    return f"refuses a request of epoch {requested}: epoch {own} is in force"
+
+
+def takes_back(what: str) -> str:
+    return f"takes {what} back"
+
+
+def loses_disk() -> str:
+    return "loses its disk and starts empty"
+
+
+def tells(replica: int) -> str:
+    return f"tells {lane(replica)} all that it holds"
+
+
+def recovers(others: Sequence[int], *, has_vote: bool) -> str:
+    vote = "a vote again" if has_vote else "no vote yet"
+    return f"gets all that {lanes(others)} {_verb('hold', others)}, and has {vote}"
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------
+
+
+def had_returned(who: str, what: str) -> str:
+    return f"{who} had returned {what}"
+
+
+def had_acknowledged(what: str) -> str:
+    return f"the write of {what} had been acknowledged"
+
+
+def too_old(who: str, what: str, before: Sequence[str], lesson: str, promise: str) -> str:
+    after = f" after {listed(before)}" if before else ""
+    return f"{who} returned {what}{after}: {lesson} ({promise})."
+
+
+def nobody_knows(replica: int, what: str, lesson: str, promise: str) -> str:
+    return (
+        f"{lane(replica)} lacks {what}, which was acknowledged, and no intent names it: {lesson} ({promise})."
+    )
