@@ -22,6 +22,7 @@ from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.conformance.drivers import PARTS as CONFORMANCE_PARTS
 from scratchbird_check.errors import CheckError, UsageError
 from scratchbird_check.manifest import ENGINES, PARTS, PROFILES, suggest
+from scratchbird_check.promises import options as promises_options
 from scratchbird_history import options as history_options
 
 EPILOG = """\
@@ -32,6 +33,7 @@ examples:
   scratchbird_check explain HLC-2                what was claimed, what happens instead, what we build
   scratchbird_check trace run.ndjson             replay a run through the reference
   scratchbird_check conform --command "node clock.js"
+  scratchbird_check guarantees --config cluster.yaml --expect linearizable
 
 exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing,
              4 unknown (history only), 74 the output could not be written
@@ -213,6 +215,13 @@ def conform(options: argparse.Namespace) -> int:
     return drive(options.command_line, options.part, seed=options.seed)
 
 
+def guarantees(options: argparse.Namespace) -> int:
+    """``guarantees``: what N, W and R promise, with the evidence for each answer."""
+    from scratchbird_check.promises import command
+
+    return command.run(options)
+
+
 def history(options: argparse.Namespace) -> int:
     """``history``: hold a recorded history against a consistency model; 4 is unknown."""
     from scratchbird_history import command
@@ -236,6 +245,7 @@ COMMANDS = {
     "explain": explain,
     "trace": trace,
     "conform": conform,
+    "guarantees": guarantees,
     "history": history,
     "tools": tools,
 }
@@ -293,6 +303,8 @@ def build_parser() -> Parser:
         help=f"this part only: {' or '.join(CONFORMANCE_PARTS)} (may be given several times; default: all)",
     )
     sub.add_argument("--seed", type=_number(0), default=0, metavar="N", help="of the random runs (0)")
+    sub = add("guarantees", "tell what N, W and R of a table promise, and why", promises_options.EPILOG)
+    promises_options.add_arguments(sub)
     sub = add("history", "tell whether a recorded history is linearizable, or less", history_options.EPILOG)
     history_options.add_arguments(sub)
     sub = add("tools", "show which tools were found and what is missing, or install what can be")

@@ -18,6 +18,7 @@ from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.counterexamples import counterexample
 from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import Check
+from scratchbird_check.promises import page
 from scratchbird_check.report.svg import draw
 from scratchbird_check.verdicts import Verdict
 
@@ -35,7 +36,8 @@ is one that `make check` must find again on your machine: if it does not, the ru
   evidence of its own
 - **computed**: arithmetic, done by the machine from the constants of the code
 
-`scratchbird_check explain HLC-2` shows a counterexample step by step.
+`scratchbird_check explain HLC-2` shows a counterexample step by step. What N, W and R of a table promise, setting
+by setting, stands [at the end](#what-n-w-and-r-promise).
 """
 
 
@@ -81,7 +83,7 @@ def guarantees(properties: Iterable[Property], checks: Sequence[Check]) -> str:
     """The whole of ``docs/guarantees.md``."""
     properties = tuple(properties)
     pages = [_page(item, [check for check in checks if item.id in check.properties]) for item in properties]
-    return "\n".join([_HEAD, table(properties), *pages])
+    return "\n".join([_HEAD, table(properties), *pages, page.section()])
 
 
 def picture(variant: str) -> str:

@@ -4,7 +4,8 @@ Counting comes first (:mod:`quorum_counting`, :mod:`quorum_settings`), for any n
 gives, that quorums meet, is the only thing that the protocol's proof (:mod:`quorum_system`,
 :mod:`quorum_invariant`, :mod:`quorum_order`) knows of quorums. So that proof speaks of any setting whose
 quorums meet, and of several that are used side by side if those of each meet those of the others. Lost
-disks have a proof of their own, on the same ground (:mod:`quorum_losses`).
+disks have a proof of their own, on the same ground (:mod:`quorum_losses`). What one client sees of a table in
+eventual mode is :mod:`quorum_sessions`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scratchbird_proofs import (
     quorum_losses,
     quorum_order,
     quorum_refutations,
+    quorum_sessions,
     quorum_settings,
 )
 from scratchbird_proofs.quorum_loss_runs import LossRefutation
@@ -25,7 +27,14 @@ from scratchbird_proofs.theorem import Theorem
 
 def theorems() -> tuple[Theorem, ...]:
     """All of them, each after its lemmas."""
-    modules = (quorum_counting, quorum_settings, quorum_invariant, quorum_order, quorum_losses)
+    modules = (
+        quorum_counting,
+        quorum_settings,
+        quorum_invariant,
+        quorum_order,
+        quorum_losses,
+        quorum_sessions,
+    )
     return tuple(item for module in modules for item in module.theorems())
 
 
