@@ -16,14 +16,19 @@ from scratchbird_check.conformance import command, conform, serve
 from scratchbird_check.conformance.command import CommandDriver
 from scratchbird_check.conformance.conform import Kit
 from scratchbird_check.conformance.drivers import Hello, ImplementationError
+from scratchbird_check.conformance.scenarios_quorum_variants import VARIANT_SCENARIOS
+from scratchbird_check.conformance.vectors import QUORUM_RUNS
 from scratchbird_check.errors import UsageError
 from scratchbird_check.variants.hlc import VARIANTS
+from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
 
 NODE = shutil.which("node")
 CLOCK = Path(__file__).parent / "node" / "clock.mjs"
 VECTORS = Path(__file__).parent / "vectors"
-ITEMS = len(list(VECTORS.glob("*.ndjson"))) + 4
-"""Every vector, the configurations that must be refused, and three runs at random."""
+CLOCK_ITEMS = sum(not file.name.startswith("quorum_") for file in VECTORS.glob("*.ndjson")) + 4
+"""Every vector of the clock's parts, the configurations that must be refused, and three runs at random."""
+ITEMS = CLOCK_ITEMS + len(list(VECTORS.glob("quorum_*.ndjson"))) + 1 + len(QUORUM_RUNS)
+"""Also those of part quorum."""
 needs_node = pytest.mark.skipif(
     NODE is None, reason="Node.js is not on the PATH: the clock in JavaScript is not tried (install node)"
 )
@@ -49,8 +54,8 @@ def test_the_reference_conforms(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_production_clock_conforms_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert conform.conform(ours("production"), steps=200) == 0
-    assert f"{ITEMS - 4} pass, 0 FAIL, 4 declined" in capsys.readouterr().out
+    assert conform.conform(ours("production"), ["hlc", "uuid8"], steps=200) == 0
+    assert f"{CLOCK_ITEMS - 4} pass, 0 FAIL, 4 declined" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
@@ -64,11 +69,24 @@ def test_every_wrong_rule_is_caught(variant: str) -> None:
     assert f"hlc_variant_{variant}" in wrong
 
 
+@pytest.mark.parametrize("variant", sorted(VARIANT_SCENARIOS.keys() & QUORUM_VARIANTS.keys()))
+def test_every_wrong_rule_of_quorums_is_caught(variant: str) -> None:
+    kit = Kit(ours(variant))
+    try:
+        vector = VECTORS / f"quorum_variant_{variant}.ndjson"
+        result = kit.vector(vector.read_bytes(), vector.name)
+    finally:
+        kit.close()
+    assert result.verdict == "FAIL"
+    assert re.search(r"see QUORUM\.R\d+.* in spec/quorum\.md", "\n".join(result.lines))
+    assert re.search(r"the rule: .*\(QUORUM\.R\d+", "\n".join(result.lines))
+
+
 @needs_node
 def test_the_clock_in_javascript_conforms(capsys: pytest.CaptureFixture[str]) -> None:
     """It was written from the rules alone, in another language, with other numbers."""
-    assert conform.conform(shlex.join([str(NODE), str(CLOCK)]), steps=500) == 0
-    assert capsys.readouterr().out.endswith(f"{ITEMS} pass, 0 FAIL, 0 declined\n")
+    assert conform.conform(shlex.join([str(NODE), str(CLOCK)]), ["hlc", "uuid8"], steps=500) == 0
+    assert capsys.readouterr().out.endswith(f"{CLOCK_ITEMS} pass, 0 FAIL, 0 declined\n")
 
 
 @needs_node
@@ -241,8 +259,8 @@ def test_a_command_that_cannot_be_started_is_a_usage_error(words: str, expected:
 
 
 def test_an_unknown_part_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="unknown part 'quorum': the parts are hlc, uuid8"):
-        conform.conform(ours("reference"), ["quorum"])
+    with pytest.raises(UsageError, match="unknown part 'handoff': the parts are hlc, uuid8, quorum"):
+        conform.conform(ours("reference"), ["handoff"])
 
 
 def test_serving_something_unknown_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,12 +23,12 @@ from scratchbird_check.verdicts import Outcome, Verdict
 
 
 def replay_reference(check: Check, context: Context) -> Outcome:
-    """Every vector replays through the reference: option ``vectors`` is how many there are."""
+    """Every vector of the parts that option ``parts`` names replays: ``vectors`` is how many there are."""
     return _replay(check, ReferenceDriver)
 
 
 def replay_production(check: Check, context: Context) -> Outcome:
-    """Every vector replays through the production clock, but for those with a smaller counter."""
+    """Every vector replays through the production core, but for those of clocks with a smaller counter."""
     try:
         ProductionDriver()
     except MissingImplementationError as error:
@@ -43,7 +43,8 @@ def kit(check: Check, context: Context) -> Outcome:
         for name in ("reference", *check.options["catches"]):
             print(f"--- {name}", file=out)
             command = shlex.join([sys.executable, "-m", "scratchbird_check.conformance.serve", name])
-            code = conform(command, steps=int(check.options["steps"]), seed=context.seed, out=out)
+            steps = int(check.options["steps"])
+            code = conform(command, check.options["parts"], steps=steps, seed=context.seed, out=out)
             if code != (name != "reference"):
                 detail = f"conform ended with {code} for the command that serves {name}"
                 return Outcome(check.id, Verdict.UNEXPECTED, detail, check.properties, log=log)
@@ -60,7 +61,7 @@ def kit(check: Check, context: Context) -> Outcome:
 def _replay(check: Check, driver: Callable[[], Driver]) -> Outcome:
     traces = steps = declined = 0
     for file in sorted(resources.vectors().iterdir(), key=lambda item: item.name):
-        if not file.name.endswith(".ndjson"):
+        if not file.name.endswith(".ndjson") or file.name.partition("_")[0] not in check.options["parts"]:
             continue
         try:
             report = replay(io.BytesIO(file.read_bytes()), file.name, driver)

@@ -8,6 +8,8 @@ The first line, and any later one with ``hello``, says: forget everything, and b
 
     {"hello": {"part": "hlc", "config": {"max_drift_ms": 500}, "node_id": 7, "bound": [0, 0]}}
     {"hello": {"part": "uuid8"}}
+    {"hello": {"part": "quorum", "machine": "replica", "node_id": 2}}
+    {"hello": {"part": "quorum", "machine": "coordinator", "node_id": 11, "setting": {...}}}
 
 ``config`` may leave settings out, which then have the defaults of ``spec/hlc.md``; ``bound`` is the durable
 bound that the node finds. The answer is one of::
@@ -37,7 +39,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TextIO
 
@@ -53,18 +55,22 @@ from scratchbird_check.conformance.drivers import (
     ImplementationError,
     ReferenceDriver,
 )
+from scratchbird_check.conformance.quorum_scene import setting
+from scratchbird_check.conformance.random_quorum import RandomQuorumRun
 from scratchbird_check.conformance.random_run import RandomQuestions, RandomRun
 from scratchbird_check.conformance.reading import Header, Line, read_trace
-from scratchbird_check.conformance.vectors import SMALL_BOUNDS
+from scratchbird_check.conformance.rules import rules_of
+from scratchbird_check.conformance.vectors import QUORUM_RUNS, SMALL_BOUNDS
 from scratchbird_check.errors import UsageError
 from scratchbird_check.traces.hlc import Json
+from scratchbird_check.traces.quorum import in_order
 from scratchbird_reference.uuid8 import MAX_COUNTER
 
 GIVE_UP_AFTER = 3
 """So many vectors in a row on which the implementation crashes or hangs, and the rest is not tried."""
 STEPS = 2000
 
-WRONG_CONFIGURATIONS: tuple[Json, ...] = (
+WRONG_CLOCKS: tuple[Json, ...] = (
     {"max_drift_ms": 0},
     {"max_ahead_ms": 0},
     {"max_skew_ms": 0},
@@ -79,6 +85,33 @@ WRONG_CONFIGURATIONS: tuple[Json, ...] = (
     {"reserve_ms": "1000"},
     {"no_such_setting": 1},
 )
+WRONG_SETTINGS: tuple[Json, ...] = (
+    setting(3, 1, 2),  # W + R is not more than N.
+    setting(4, 2, 2),
+    setting(5, 5, 0),
+    setting(0, 1, 1),
+    setting(3, 4, 1),
+    setting(3, 1, 4, "eventual"),
+    setting(3, 0, 3, "eventual"),
+    setting([1, 2, 2], 2, 2),
+    setting([-1, 1, 2], 2, 2),
+    setting(256, 200, 200),
+    setting(3, 2, 2, "strong"),
+    setting(3, 2, 2, epoch=-1),
+    {**setting(), "write_quorum": "2"},
+    {**setting(), "read_quorum": 2.5},
+    {**setting(), "replicas": 3},
+    {"replicas": [1, 2, 3]},
+    {**setting(), "no_such_setting": 1},
+)
+WRONG_CONFIGURATIONS: dict[str, tuple[str, tuple[Json, ...]]] = {
+    "hlc": ("no such clock may start (HLC.R8)", WRONG_CLOCKS),
+    "quorum": (
+        "no coordinator may use such a setting (QUORUM.R2, QUORUM.R3)",
+        tuple({"setting": wrong, "coordinators": [11]} for wrong in WRONG_SETTINGS),
+    ),
+}
+"""Of each part that has any: what an implementation that takes one is told, and the configurations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +153,7 @@ class _Vector:
 
 
 class _Random:
-    def __init__(self, run: RandomRun | RandomQuestions, steps: int) -> None:
+    def __init__(self, run: RandomRun | RandomQuestions | RandomQuorumRun, steps: int) -> None:
         self._run = run
         self._steps = steps
         self._step = 0
@@ -153,36 +186,45 @@ class Kit:
         lines = read_trace(io.BytesIO(text), name)
         header = next(lines)
         assert isinstance(header, Header)  # The first item always is.
-        return self._drive(header.name, header.part, header.config, _Vector(lines))
+        return self._drive(header.name, header.part, header.config, _Vector(lines), header.about)
 
     def random(self, part: str, config: Json, seed: int, steps: int) -> Result:
         """A random run, compared with the reference while it runs."""
-        run = RandomQuestions(seed) if part == "uuid8" else RandomRun(seed, config)
-        settings = ", ".join(f"{key} {value}" for key, value in config.items()) or "the default settings"
-        name = f"random run, {part}" + (f", {settings}" if part == "hlc" else "")
+        name = f"random run, {part}"
+        run: RandomRun | RandomQuestions | RandomQuorumRun
+        if part == "uuid8":
+            run = RandomQuestions(seed)
+        elif part == "quorum":
+            run = RandomQuorumRun(seed, config)
+            name += "".join(f", {words}" for words, known in QUORUM_RUNS.items() if known == config)
+        else:
+            run = RandomRun(seed, config)
+            settings = ", ".join(f"{key} {value}" for key, value in config.items())
+            name += f", {settings or 'the default settings'}"
         return self._drive(f"{name}, seed {seed}", part, config, _Random(run, steps))
 
-    def wrong_configurations(self) -> Result:
+    def wrong_configurations(self, part: str = "hlc") -> Result:
         """Each configuration that contradicts itself must be refused."""
-        name = "wrong configurations"
-        for config in WRONG_CONFIGURATIONS:
+        name = "wrong configurations" if part == "hlc" else f"wrong configurations, {part}"
+        why, configs = WRONG_CONFIGURATIONS[part]
+        for config in configs:
             try:
-                self._lane(0).hello(Hello("hlc", config))
+                self._lane(0).hello(Hello(part, config, 11 if part == "quorum" else 1))
             except HelloRefusedError:
                 continue
             except DeclinedError as error:
                 return Result(name, "FAIL", f"{config}: declined ({error}), an error was expected")
             except ImplementationError as error:
                 return Result(name, "FAIL", f"{config}: the implementation failed", _indented(error), True)
-            return Result(name, "FAIL", f"{config} was taken: no such clock may start (HLC.R8)")
-        return Result(name, "pass", f"{len(WRONG_CONFIGURATIONS)} refused")
+            return Result(name, "FAIL", f"{config} was taken: {why}")
+        return Result(name, "pass", f"{len(configs)} refused")
 
     def _lane(self, index: int) -> CommandDriver:
         while len(self._pool) <= index:
             self._pool.append(CommandDriver(self._command, self._deadline_s))
         return self._pool[index]
 
-    def _drive(self, name: str, part: str, config: Json, source: _Source) -> Result:
+    def _drive(self, name: str, part: str, config: Json, source: _Source, about: str = "") -> Result:
         lanes: dict[int, tuple[ReferenceDriver, CommandDriver]] = {}
         count, where = 0, "hello"
         try:
@@ -197,8 +239,12 @@ class Kit:
                 reference, subject = lanes[node]
                 before = reference.state()
                 expected = reference.step(event)
-                if found := compare(expected, subject.step(event)):
+                answer = subject.step(event)
+                if part == "quorum":
+                    answer = replace(answer, effects=in_order(answer.effects))
+                if found := compare(expected, answer):
                     lines = [*state_before(before), *table(found, "reference", "command")]
+                    lines += [*rules_of(part, event, before), *[f"  the rule: {about}"] * bool(about)]
                     return Result(name, "FAIL", f"{where}, node {node}: {event_text(event)}", (*lines,))
                 source.answered(expected)
                 count += 1
@@ -209,10 +255,15 @@ class Kit:
                 name,
                 "FAIL",
                 f"declined ({error}): nothing but counters_per_ms may be declined; if the "
-                f"implementation does not have part {part}, name the one that it has with --part",
+                f"implementation does not have part {part}, name those that it has with --part",
             )
         except HelloRefusedError as error:
-            return Result(name, "FAIL", f"hello: the configuration {config} is right: {error}")
+            return Result(
+                name,
+                "FAIL",
+                f"hello: the configuration {config} is right: {error}; if the implementation does not have "
+                f"part {part}, name those that it has with --part",
+            )
         except ImplementationError as error:
             return Result(name, "FAIL", f"{where}: the implementation failed", _indented(error), True)
         return Result(name, "pass", f"{count} steps")
@@ -248,7 +299,7 @@ def conform(
                 break
             results.append(result := make())
             print(f"{result.verdict:<9} {result.name}: {result.detail}", file=out)
-            for line in result.lines if result.lines != shown else ("  as before",):
+            for line in ("  as before",) if result.lines and result.lines == shown else result.lines:
                 print(line, file=out)
             shown = result.lines
     finally:
@@ -263,8 +314,13 @@ def _tests(kit: Kit, parts: Sequence[str], steps: int, seed: int) -> Iterator[Ca
         for file in sorted(resources.vectors().iterdir(), key=lambda item: item.name):
             if file.name.startswith(f"{part}_") and file.name.endswith(".ndjson"):
                 yield partial(kit.vector, file.read_bytes(), file.name)
+        if part in WRONG_CONFIGURATIONS:
+            yield partial(kit.wrong_configurations, part)
+        if part == "quorum":
+            for config in QUORUM_RUNS.values():
+                yield partial(kit.random, part, config, seed, steps)
+            continue
         if part == "hlc":
-            yield kit.wrong_configurations
             yield partial(kit.random, part, SMALL_BOUNDS, seed, steps)
         yield partial(kit.random, part, {}, seed, steps)
 

@@ -25,6 +25,9 @@ class Difference:
 def differences(expected: Any, found: Any, field: str) -> list[Difference]:
     """Where two JSON values differ, the deepest fields that do. ``1`` and ``true`` are different values."""
     if isinstance(expected, dict) and isinstance(found, dict):
+        if any(_kind(expected, name) != _kind(found, name) for name in ("effect", "message")):
+            # Two kinds of effects or of messages: nobody wants to see them key by key.
+            return [Difference(field, _text(expected), _text(found))]
         return [
             item
             for key in {**expected, **found}
@@ -40,6 +43,11 @@ def differences(expected: Any, found: Any, field: str) -> list[Difference]:
     elif type(expected) is type(found) and expected == found:
         return []
     return [Difference(field, _text(expected), _text(found))]
+
+
+def _kind(value: dict[str, Any], name: str) -> str:
+    kind = value.get(name)
+    return kind if isinstance(kind, str) else ""
 
 
 def compare(expected: Answer, found: Answer) -> list[Difference]:

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
+from scratchbird_check.conformance.quorum_machine import QuorumMachine
+from scratchbird_check.conformance.quorum_machine import config_from_json as quorum_config_from_json
 from scratchbird_check.traces import hlc, uuid8
 from scratchbird_check.traces.hlc import Json
+from scratchbird_check.traces.quorum import setting_to_json
+from scratchbird_check.variants.quorum import RIGHT, Variant
 from scratchbird_reference.hlc import Config, Durable, HybridLogicalClock, State
 from scratchbird_reference.uuid8 import MAX_COUNTER, Timestamp
 
-PARTS = ("hlc", "uuid8")
+PARTS = ("hlc", "uuid8", "quorum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,11 @@ class Hello:
 
     part: str
     config: Json = field(default_factory=dict)
-    """The settings of the part; the ones left out have their defaults. Part ``uuid8`` has none."""
+    """The settings of the part; the ones left out have their defaults. Part ``uuid8`` has none.
+
+    Of part ``quorum`` they are those of the whole run (:mod:`scratchbird_check.conformance.quorum_machine`):
+    they say which machine ``node_id`` is.
+    """
     node_id: int = 1
     bound: tuple[int, int] = (0, 0)
     """The durable bound that the node finds, ``(ms, counter)``. The node is down."""
@@ -35,6 +43,8 @@ class Hello:
     def to_json(self) -> Json:
         if self.part == "uuid8":
             return {"part": self.part}
+        if self.part == "quorum":
+            return {"part": self.part, **self._machine()}
         return {
             "part": self.part,
             "config": self.config,
@@ -42,10 +52,37 @@ class Hello:
             "bound": list(self.bound),
         }
 
+    @classmethod
+    def from_json(cls, value: Json) -> Hello:
+        """The hello that stands in a line of the protocol; ``ValueError`` that names what is wrong."""
+        if not isinstance(value, dict) or not isinstance(value.get("part"), str):
+            raise ValueError(f"hello {value!r}: expected an object with a part, one of {', '.join(PARTS)}")
+        part, node = value["part"], value.get("node_id", 1)
+        if part != "quorum":
+            return cls(part, value.get("config", {}), node, tuple(value.get("bound", (0, 0))))
+        if value.get("machine") == "replica":
+            return cls(part, {"coordinators": []}, node)
+        if value.get("machine") != "coordinator" or "setting" not in value:
+            raise ValueError(f"hello {value!r}: expected machine replica, or coordinator with a setting")
+        return cls(part, {"coordinators": [node], "setting": value["setting"]}, node)
+
+    def _machine(self) -> Json:
+        try:
+            config = quorum_config_from_json(self.config)
+            setting = setting_to_json(config.setting)
+        except ValueError:  # It goes out as it is: that the other side refuses it is what is asked.
+            setting = self.config["setting"]
+        else:
+            if self.node_id not in config.coordinators:
+                return {"machine": "replica", "node_id": self.node_id}
+        return {"machine": "coordinator", "node_id": self.node_id, "setting": setting}
+
     def state(self) -> Json:
         """The state of the fresh implementation."""
         if self.part == "uuid8":
             return {}
+        if self.part == "quorum":
+            return QuorumMachine(self.config, self.node_id).state()
         return {"up": False, "node_id": self.node_id, "bound": list(self.bound), "retired": []}
 
 
@@ -80,7 +117,7 @@ class MissingImplementationError(Exception):
 
 
 class Driver(Protocol):
-    """One clock under test."""
+    """One clock, one coordinator or one replica under test."""
 
     name: str
 
@@ -107,10 +144,15 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
 
 
 class ReferenceDriver:
-    """The reference, or a variant of it."""
+    """The reference, or a variant of it: of the clock by its class, of quorums by a variant's machines."""
 
-    def __init__(self, rules: type[HybridLogicalClock] = HybridLogicalClock) -> None:
-        self.name = "reference" if rules is HybridLogicalClock else rules.__name__
+    def __init__(
+        self, rules: type[HybridLogicalClock] = HybridLogicalClock, quorums: Variant = RIGHT
+    ) -> None:
+        right = rules is HybridLogicalClock and quorums is RIGHT
+        self.name = "reference" if right else "variant" if quorums is not RIGHT else rules.__name__
+        self._quorums = quorums
+        self._machine: QuorumMachine | None = None
         self._kind = rules
         self._part = ""
         self._rules = rules(Config())
@@ -120,6 +162,10 @@ class ReferenceDriver:
         if hello.part not in PARTS:
             raise HelloRefusedError(f"unknown part {hello.part!r}: the parts are {', '.join(PARTS)}")
         try:
+            self._machine = None
+            if hello.part == "quorum":
+                self._machine = QuorumMachine(hello.config, hello.node_id, self._quorums)
+                return
             self._rules = self._kind(config_from_json(hello.config))
             self._state = State(Durable(hello.node_id, Timestamp(*hello.bound)))
         except ValueError as error:
@@ -128,6 +174,8 @@ class ReferenceDriver:
 
     def step(self, event: Json) -> Answer:
         try:
+            if self._machine is not None:
+                return Answer(self._machine.step(event), self.state())
             if self._part == "uuid8":
                 return Answer((uuid8.step(event),), {})
             self._state, effects = self._rules.step(self._state, hlc.event_from_json(event))
@@ -136,6 +184,8 @@ class ReferenceDriver:
         return Answer(tuple(hlc.effect_to_json(effect) for effect in effects), self.state())
 
     def state(self) -> Json:
+        if self._machine is not None:
+            return self._machine.state()
         return {} if self._part == "uuid8" else hlc.state_to_json(self._state)
 
     def close(self) -> None:
@@ -165,6 +215,8 @@ class ProductionDriver:
         self._part = hello.part
         if hello.part == "uuid8":
             return
+        if hello.part == "quorum":
+            raise DeclinedError("the production core does not have part quorum yet")
         settings = dict(hello.config)
         if settings.pop("counters_per_ms", MAX_COUNTER + 1) != MAX_COUNTER + 1:
             raise DeclinedError("the production clock has 4096 counters a millisecond, always")

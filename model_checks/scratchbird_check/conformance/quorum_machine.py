@@ -8,17 +8,15 @@ All of them are up at the beginning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from scratchbird_check.traces import quorum as json_form
 from scratchbird_check.traces.quorum import Json
+from scratchbird_check.variants.quorum import RIGHT, Variant
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference import quorum_replica as replica
-from scratchbird_reference.quorum import Rules
-from scratchbird_reference.quorum_coordinator import Coordinator
 from scratchbird_reference.quorum_messages import Acknowledgement, Answer, OldEpoch, Setting
-from scratchbird_reference.quorum_replica import Replica
 
 MAJORITY: Json = {
     "replicas": [1, 2, 3],
@@ -52,28 +50,15 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
     return Config(json_form.setting_from_json(value.get("setting", MAJORITY)), tuple(coordinators))
 
 
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """What the machines are made of: the reference's classes, or wrong ones in their place."""
-
-    coordinator: Coordinator = field(default_factory=Coordinator)
-    replica: Replica = field(default_factory=Replica)
-
-
-def with_rules(rules: Rules) -> Kinds:
-    """The reference's machines under these rules."""
-    return Kinds(Coordinator(rules), Replica(rules))
-
-
 class QuorumMachine:
     """One lane.
 
     :raises ValueError: if the configuration is wrong.
     """
 
-    def __init__(self, config: Mapping[str, Any], node_id: int, kinds: Kinds | None = None) -> None:
+    def __init__(self, config: Mapping[str, Any], node_id: int, variant: Variant = RIGHT) -> None:
         read = config_from_json(config)
-        self._kinds = kinds or Kinds()
+        self._variant = variant
         self._replica: replica.State | None = None
         self._coordinator: operations.State | None = None
         if node_id in read.coordinators:
@@ -88,13 +73,13 @@ class QuorumMachine:
         """
         if self._replica is not None:
             read = json_form.event_from_json(event, json_form.REPLICA_EVENTS)
-            self._replica, sends = self._kinds.replica.step(self._replica, read)
+            self._replica, sends = self._variant.replica.step(self._replica, read)
             return json_form.effects_to_json(sends)
         assert self._coordinator is not None
         read = json_form.event_from_json(event, json_form.COORDINATOR_EVENTS)
         if isinstance(read, operations.Deliver):
             _check_delivery(read)
-        self._coordinator, effects = self._kinds.coordinator.step(self._coordinator, read)
+        self._coordinator, effects = self._variant.coordinator.step(self._coordinator, read)
         return json_form.effects_to_json(effects)
 
     def state(self) -> Json:

@@ -44,11 +44,7 @@ class Recorder:
 
     def step(self, node: int, event: Json, from_step: int | None = None) -> Answer:
         """Let the reference take one step in a lane, and record it, the state only where it has changed."""
-        lane = self._lanes.get(node)
-        if lane is None:
-            lane = self._lanes[node] = ReferenceDriver()
-            lane.hello(Hello(self.part, self.config, node))
-        answer = lane.step(event)
+        answer = self._lane(node).step(event)
         line: Json = {"step": self.steps + 1, "node": node, "event": event, **answer.to_json()}
         state = line.pop("state")
         line["digest"] = digest(state)
@@ -58,6 +54,17 @@ class Recorder:
             line["from_step"] = from_step
         self._lines.append(line)
         return answer
+
+    def state(self, node: int) -> Json:
+        """The state of a lane."""
+        return self._lane(node).state()
+
+    def _lane(self, node: int) -> ReferenceDriver:
+        lane = self._lanes.get(node)
+        if lane is None:
+            lane = self._lanes[node] = ReferenceDriver()
+            lane.hello(Hello(self.part, self.config, node))
+        return lane
 
     def text(self) -> str:
         """The trace file."""

@@ -24,11 +24,13 @@ from scratchbird_check.conformance.drivers import (
 from scratchbird_check.conformance.reading import MAX_LINE, parse_object
 from scratchbird_check.traces.hlc import Json
 from scratchbird_check.variants.hlc import VARIANTS
+from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
 
 IMPLEMENTATIONS: dict[str, Callable[[], Driver]] = {
     "reference": ReferenceDriver,
     "production": ProductionDriver,
     **{name: partial(ReferenceDriver, rules) for name, rules in VARIANTS.items()},
+    **{name: partial(ReferenceDriver, quorums=variant) for name, variant in QUORUM_VARIANTS.items()},
 }
 
 
@@ -44,9 +46,9 @@ def _reply(driver: Driver, line: bytes) -> Json:
         request = parse_object(line)
         if "event" in request:
             return driver.step(request["event"]).to_json()
-        hello = request["hello"]
-        node, bound = hello.get("node_id", 1), tuple(hello.get("bound", (0, 0)))
-        driver.hello(Hello(hello["part"], hello.get("config", {}), node, bound))
+        if "hello" not in request:
+            raise ValueError(f"{sorted(request)}: expected an object with the key hello, or event")
+        driver.hello(Hello.from_json(request["hello"]))
     except DeclinedError as error:
         return {"ok": False, "reason": str(error)}
     except (HelloRefusedError, ValueError) as error:

@@ -14,10 +14,15 @@ from pathlib import Path
 from scratchbird_check import resources
 from scratchbird_check.conformance import (
     scenarios_clock,
+    scenarios_quorum,
+    scenarios_quorum_faults,
+    scenarios_quorum_variants,
     scenarios_restart,
     scenarios_uuid8,
     scenarios_variants,
 )
+from scratchbird_check.conformance.quorum_scene import setting
+from scratchbird_check.conformance.random_quorum import RandomQuorumRun
 from scratchbird_check.conformance.random_run import RandomRun
 from scratchbird_check.conformance.recorder import Recorder
 from scratchbird_check.errors import CheckError
@@ -33,10 +38,33 @@ SMALL_BOUNDS: Json = {
 }
 
 
+QUORUM_RUNS: dict[str, Json] = {
+    "majority of three": {"setting": setting(3, 2, 2), "coordinators": [11, 12]},
+    "all write, one reads": {"setting": setting(3, 3, 1), "coordinators": [11, 12]},
+    "one writes, all read": {"setting": setting(3, 1, 3), "coordinators": [11, 12]},
+    "eventual": {"setting": setting(3, 1, 1, "eventual"), "coordinators": [11, 12]},
+    "five": {"setting": setting(5, 4, 2), "coordinators": [11, 12, 13]},
+}
+"""The configurations of the random runs."""
+
+
 def _mixed(name: str, about: str, config: Json, seed: int, begin: int, steps: int) -> Callable[[], Recorder]:
     def make() -> Recorder:
         record = Recorder(name, about, config=config, seed=seed, states=False)
         run = RandomRun(seed, config, begin=begin)
+        for number in range(1, steps + 1):
+            node, event, from_step = run.event()
+            run.answered(number, record.step(node, event, from_step))
+        return record
+
+    return make
+
+
+def _mixed_quorum(name: str, config: str, seed: int, steps: int) -> Callable[[], Recorder]:
+    def make() -> Recorder:
+        about = f"A random run of quorums: {config}."
+        record = Recorder(name, about, part="quorum", config=QUORUM_RUNS[config], seed=seed, states=False)
+        run = RandomQuorumRun(seed, record.config)
         for number in range(1, steps + 1):
             node, event, from_step = run.event()
             run.answered(number, record.step(node, event, from_step))
@@ -61,6 +89,14 @@ SCENARIOS: tuple[Callable[[], Recorder], ...] = (
         120,
     ),
     _mixed("hlc_mixed_end", "A random run at the end of the range.", SMALL_BOUNDS, 3, MAX_MS - 40, 60),
+    *scenarios_quorum.SCENARIOS,
+    *scenarios_quorum_faults.SCENARIOS,
+    *scenarios_quorum_variants.SCENARIOS,
+    _mixed_quorum("quorum_mixed", "majority of three", 1, 300),
+    _mixed_quorum("quorum_mixed_write_all", "all write, one reads", 2, 200),
+    _mixed_quorum("quorum_mixed_write_one", "one writes, all read", 3, 200),
+    _mixed_quorum("quorum_mixed_eventual", "eventual", 4, 200),
+    _mixed_quorum("quorum_mixed_five", "five", 5, 300),
 )
 
 

@@ -9,6 +9,7 @@ numbers. The words of a reply's reason are free, and do not stand here.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -145,10 +146,8 @@ def coordinator_to_json(state: operations.State) -> Json:
         value["operations"] = [
             {
                 "operation": _hex(number),
-                "row": _hex(operation.row),
                 "kind": operation.kind.value,
                 "phase": operation.phase.value,
-                "epoch": operation.setting.epoch,
             }
             for number, operation in sorted(state.volatile.operations, key=_first)
         ]
@@ -176,8 +175,13 @@ def _plain(value: Any, name: str) -> Any:
         case "rows":
             return [[_hex(row), _fields(held)] for row, held in sorted(value, key=_first)]
         case "message":
-            return {"message": _MESSAGE_NAMES[type(value)], **_fields(value)}
+            return {"message": _message_name(type(value)), **_fields(value)}
     return value.value if isinstance(value, Enum) else value
+
+
+def _message_name(kind: type[Message]) -> str:
+    """Variants have messages of their own, which nobody else understands: these have their class's name."""
+    return _MESSAGE_NAMES.get(kind, kind.__name__.lower())
 
 
 def _hex(number: int) -> str:
@@ -192,7 +196,7 @@ def _place(effect: Json) -> tuple[int, int, str]:
     to = effect.get("to")
     names = tuple(EFFECTS)
     place = names.index(effect["effect"]) if effect.get("effect") in names else len(names)
-    return place, to if isinstance(to, int) else -1, str(effect)
+    return place, to if isinstance(to, int) else -1, json.dumps(effect, sort_keys=True)
 
 
 # --- from JSON --------------------------------------------------------------------------------------------
