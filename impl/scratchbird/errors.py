@@ -1,4 +1,4 @@
-"""The exceptions of the production clock, split by whose fault they are.
+"""The exceptions of the production core, split by whose fault they are.
 
 Each message names the value that was refused and the remedy. Where a program can act on a fact (after how
 many milliseconds to try again, which peer is meant), the fact is an attribute, in milliseconds.
@@ -19,6 +19,10 @@ many milliseconds to try again, which peer is meant), the fact is an attribute, 
     │   └── RemoteClockError
     │       ├── RemoteDriftError
     │       └── RemoteEarlyError
+    ├── OverloadError         a bound of this node is reached: nothing was done
+    │   ├── TooManyOperationsError
+    │   ├── TooManyIntentsError
+    │   └── TooManyRowsError
     ├── DiskError             the durable bound can not be read or written
     │   ├── BoundWriteError
     │   ├── BoundFileError
@@ -49,6 +53,15 @@ class ClockError(ScratchbirdError):
 
 class PeerError(ScratchbirdError):
     """Another node sent something impossible. Nothing of it was stored."""
+
+
+class OverloadError(ScratchbirdError):
+    """A bound of this node is reached. Nothing was done; the same may succeed later, or elsewhere."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        """The bound."""
 
 
 class DiskError(ScratchbirdError):
@@ -215,3 +228,37 @@ class BoundLockedError(DiskError):
             f"{self.path} is in use: two clocks with one node id would issue equal ids. Stop the other one, "
             "or give this one a node id and a file of its own"
         )
+
+
+class TooManyOperationsError(OverloadError):
+    """A coordinator has as many operations open as it may have. No replica was told of this one."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} operations are open, each until its deadline: send this one to another coordinator"
+            ", or try it again later; if this goes on, shorten the deadlines or raise max_operations"
+        )
+
+
+class TooManyIntentsError(OverloadError):
+    """A coordinator has as many durable intents as it may have. No replica was told of this write."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} writes wait for replicas that have not acknowledged them: start the replicas that "
+            "are down, so that their intents are delivered, send the write to another coordinator, or raise "
+            "max_intents"
+        )
+
+
+class TooManyRowsError(OverloadError):
+    """A replica holds as many rows as it may. It took nothing of the message, and acknowledged nothing."""
+
+    def __init__(self, limit: int, row: int) -> None:
+        super().__init__(limit)
+        self.args = (limit, row)
+        self.row = row
+        """The first row for which there is no room."""
+
+    def __str__(self) -> str:
+        return f"{self.limit} rows are held and row {self.row} is new: raise max_rows, or move rows elsewhere"
