@@ -36,8 +36,8 @@ is one that `make check` must find again on your machine: if it does not, the ru
   evidence of its own
 - **computed**: arithmetic, done by the machine from the constants of the code
 
-`scratchbird_check explain HLC-2` shows a counterexample step by step. What N, W and R of a table promise, setting
-by setting, stands [at the end](#what-n-w-and-r-promise).
+`scratchbird_check explain HLC-2` shows a counterexample step by step. What N, W and R of a table promise,
+setting by setting, stands [at the end](#what-n-w-and-r-promise).
 """
 
 

@@ -216,12 +216,15 @@ class Coordinator:
         if operation.kind is Kind.READ and not self.rules.fresh_enough(winner, operation.token):
             return state, ()  # Another replica may know better: all were asked.
         operation = replace(operation, phase=Phase.WRITING, written=winner)
-        stale = tuple(replica for replica, held in answers.items() if self.rules.supersedes(winner, held))
-        silent = tuple(replica for replica in operation.setting.replicas if replica not in answers)
         state, effects = self._settle(_put(state, number, operation), number, operation)
         if effects:  # It could reply at once: only those are repaired that are known to need it.
+            stale = tuple(replica for replica, held in answers.items() if self.rules.supersedes(winner, held))
             return state, (*effects, *self._send(number, operation, stale))
-        return state, self._send(number, operation, (*stale, *silent))
+        # Who held it and lost its disk since is asked as well: what it said is not counted (rule QUORUM.R14).
+        holders = self._holders(state, operation)
+        lacking = tuple(replica for replica in answers if replica not in holders)
+        silent = tuple(replica for replica in operation.setting.replicas if replica not in answers)
+        return state, self._send(number, operation, (*lacking, *silent))
 
     def _acknowledgement(
         self, state: State, number: int, operation: Operation, sender: int, message: Acknowledgement

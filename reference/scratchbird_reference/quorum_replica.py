@@ -99,13 +99,15 @@ class Start:
 class StartEmpty:
     """The process starts on an empty disk, with what the catalog says (rule QUORUM.R13).
 
-    ``setting`` is the one with the least W of all that are in force, which need not be the newest.
-    ``incarnations`` names the current incarnation of every replica; the replica's own has just been raised
-    above each that it ever had.
+    ``setting`` is the one with the least W of all that are in force, which need not be the newest; ``epoch``
+    is that of the newest one, so that the replica goes on refusing what it refused before. (0 says that
+    there is no newer one.) ``incarnations`` names the current incarnation of every replica; the replica's own
+    has just been raised above each that it ever had.
     """
 
     setting: Setting
     incarnations: Incarnations
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class Replica:
             )
         if lost.replica not in event.setting.replicas:
             raise CallerError(f"replica {lost.replica} is none of {event.setting.replicas}")
-        durable = Durable(lost.replica, event.incarnations, event.setting.epoch, (), event.setting)
+        epoch = max(event.epoch, event.setting.epoch)
+        durable = Durable(lost.replica, event.incarnations, epoch, (), event.setting)
         return State(durable, Volatile()), self._ask(durable)
 
     def _ask(self, durable: Durable) -> tuple[Send, ...]:

@@ -146,6 +146,13 @@ def test_what_was_said_before_a_disk_was_lost_is_not_counted() -> None:
     assert run.state.durable.intents == ((9, Intent(ROW, C, frozenset({2}))),)
 
 
+def test_a_read_writes_back_to_who_lost_its_disk_since_it_answered() -> None:
+    run = Run(Setting((0, 1), 2, 2))
+    run(Read(1, ROW), answer(0, A, ((0, 1),)))
+    assert run(answer(1, A, ((0, 2), (1, 1)))) == writes(A, 0)
+    assert run(acknowledged(0, version=5, incarnations=((0, 2),))) == (Reply(1, Outcome.VALUE, A),)
+
+
 def test_an_intent_keeps_the_replica_that_lost_what_it_acknowledged() -> None:
     run = Run()
     run(PutValue(1, ROW, b"v", reserved=9), acknowledged(0, incarnations=((0, 1),)))

@@ -111,6 +111,13 @@ def test_while_it_recovers_it_vouches_for_what_it_takes_from_now_on() -> None:
     assert state.durable.held(7) == Held(8, b"x")
 
 
+def test_it_goes_on_refusing_the_epochs_that_the_newest_setting_ended() -> None:
+    state = after(first_state(0), Crash(), StartEmpty(SETTING, MAP, epoch=7))
+    assert state.durable.recovering == SETTING
+    assert REPLICA.step(state, write(8, epoch=6))[1] == (Send(None, OldEpoch(1, 7)),)
+    assert after(first_state(0), Crash(), StartEmpty(SETTING, MAP)).durable.epoch == SETTING.epoch
+
+
 def test_an_answer_to_an_earlier_life_does_not_count() -> None:
     state = after(first_state(0), Crash(), StartEmpty(SETTING, MAP))
     old = Exchanged(4, 1, ((7, Held(9)),), ())
