@@ -32,6 +32,7 @@ from scratchbird_proofs.hlc_rules import (
     possible,
 )
 from scratchbird_proofs.hlc_steps import relation
+from scratchbird_proofs.refutation import Found
 from scratchbird_proofs.theorem import TIMEOUT_MS, Formula, Term
 from scratchbird_reference.hlc import Config
 from scratchbird_reference.uuid8 import MAX_COUNTER
@@ -133,7 +134,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRun:
+class FoundRun(Found):
     """A run that ends wrongly."""
 
     moves: tuple[Moved, ...]

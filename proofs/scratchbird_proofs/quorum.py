@@ -20,8 +20,7 @@ from scratchbird_proofs import (
     quorum_sessions,
     quorum_settings,
 )
-from scratchbird_proofs.quorum_loss_runs import LossRefutation
-from scratchbird_proofs.quorum_refutations import Refutation
+from scratchbird_proofs.refutation import Refutation
 from scratchbird_proofs.theorem import Theorem
 
 
@@ -38,6 +37,6 @@ def theorems() -> tuple[Theorem, ...]:
     return tuple(item for module in modules for item in module.theorems())
 
 
-def refutations() -> tuple[Refutation | LossRefutation, ...]:
+def refutations() -> tuple[Refutation, ...]:
     """All of them."""
     return (*quorum_refutations.refutations(), *quorum_loss_runs.refutations())

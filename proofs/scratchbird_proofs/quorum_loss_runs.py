@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -21,6 +21,7 @@ from scratchbird_proofs.quorum_losses import (
 )
 from scratchbird_proofs.quorum_refutations import MOST, SIZES, number_in
 from scratchbird_proofs.quorum_system import YES, Quorums, at, nobody
+from scratchbird_proofs.refutation import Found, Refutation, only
 from scratchbird_proofs.theorem import TIMEOUT_MS, Formula, Term, Theorem
 
 
@@ -41,7 +42,7 @@ class RecoversFromAnybody(LossRules):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundLoss:
+class FoundLoss(Found):
     """A run after which a replica is counted as a holder, has a vote, and does not hold the version."""
 
     sizes: tuple[int, int, int]
@@ -53,13 +54,11 @@ class FoundLoss:
 
 
 @dataclass(frozen=True, slots=True)
-class LossRefutation:
-    """A wrong rule for lost disks, and how it is refuted."""
+class WrongLossRule:
+    """A wrong rule for lost disks."""
 
-    id: str
-    variant: str
     statement: str
-    properties: tuple[str, ...]
+    """What goes wrong, in one sentence."""
     theorem: str
     """The theorem that fails."""
     breaks: str
@@ -70,9 +69,8 @@ class LossRefutation:
     """The steps of the run, whose replicas the solver chooses."""
 
     def fails(self) -> Theorem:
-        """The theorem that holds of the right rules, stated of the wrong one."""
-        stated = quorum_losses.theorems(self.rules(any_loss_rules()))
-        return next(item for item in stated if item.id == self.theorem)
+        """The obligation that holds of the right rules, stated of the wrong one."""
+        return only(self.theorem, self.breaks, quorum_losses.theorems(self.rules(any_loss_rules())))
 
     def find(self) -> FoundLoss | None:
         """A run in which the promise is broken."""
@@ -117,27 +115,28 @@ def search(kinds: tuple[str, ...], rules: LossRules) -> FoundLoss | None:
     return FoundLoss(sizes, steps, number_of(without))
 
 
-def refutations() -> tuple[LossRefutation, ...]:
+WRONG: Mapping[str, WrongLossRule] = {
+    "counts_old_incarnation": WrongLossRule(
+        "An acknowledgement from before a loss counts, though its sender no longer holds the version.",
+        "quorum.what_replied_outlives_lost_disks",
+        "one who answers holds it",
+        lambda right: CountsOldIncarnation(right.recovers, right.reading),
+        ("ack", "lose", "tell", "tell", "recover", "ack"),
+    ),
+    "recovers_from_one": WrongLossRule(
+        "A replica that hears fewer than N - W + 1 others votes without what replied.",
+        "quorum.losses_invariant_is_kept",
+        "recover: or his acknowledgement is known as old",
+        lambda right: RecoversFromAnybody(right.recovers, right.reading),
+        ("ack", "ack", "lose", "tell", "recover"),
+    ),
+}
+"""By the name of the variant."""
+
+
+def refutations() -> tuple[Refutation, ...]:
     """One for each wrong rule."""
-    return (
-        LossRefutation(
-            "quorum.counts_old_incarnation",
-            "counts_old_incarnation",
-            "An acknowledgement from before a loss counts, though its sender no longer holds the version.",
-            ("QRM-14",),
-            "quorum.what_replied_outlives_lost_disks",
-            "one who answers holds it",
-            lambda right: CountsOldIncarnation(right.recovers, right.reading),
-            ("ack", "lose", "tell", "tell", "recover", "ack"),
-        ),
-        LossRefutation(
-            "quorum.recovers_from_one",
-            "recovers_from_one",
-            "A replica that hears fewer than N - W + 1 others votes without what replied.",
-            ("QRM-14",),
-            "quorum.losses_invariant_is_kept",
-            "recover: or his acknowledgement is known as old",
-            lambda right: RecoversFromAnybody(right.recovers, right.reading),
-            ("ack", "ack", "lose", "tell", "recover"),
-        ),
+    return tuple(
+        Refutation(f"quorum.{name}", name, it.statement, "QRM-14", ("QRM-14",), it.fails, it.find)
+        for name, it in WRONG.items()
     )

@@ -8,7 +8,7 @@ finds N, W, R, which replica does what, and which versions are stamped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -39,6 +39,7 @@ from scratchbird_proofs.quorum_variants import (
     SettledAtHittingSet,
     WritesBackOnlyWhenAnswersDisagree,
 )
+from scratchbird_proofs.refutation import Found, Refutation, only
 from scratchbird_proofs.theorem import TIMEOUT_MS, Formula, Term, Theorem
 
 MOST = 5
@@ -103,7 +104,7 @@ class FoundStep:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundStory:
+class FoundStory(Found):
     """A run in which the last operation is behind what was settled before it was invoked."""
 
     sizes: tuple[int, int, int]
@@ -269,13 +270,13 @@ SCENARIOS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refutation:
-    """A wrong rule of linearizable mode, and how it is refuted."""
+class WrongRule:
+    """A wrong rule of linearizable mode."""
 
-    id: str
-    variant: str
     statement: str
+    """What goes wrong, in one sentence."""
     properties: tuple[str, ...]
+    """The promise that it breaks, and others that it is evidence for."""
     breaks: str
     """The obligation of ``quorum.invariant_is_kept`` that fails."""
     rules: Callable[[Quorums, Quorums, Quorums], Rules]
@@ -283,11 +284,11 @@ class Refutation:
     scenario: Scenario
 
     def fails(self) -> Theorem:
-        """The theorem that holds of the right rules, stated of the wrong one."""
+        """The obligation that holds of the right rules, stated of the wrong one."""
         later = Quorums(*(z3.Function(f"{name}_later", *_PREDICATE) for name in ("reads", "holds")))
         seen = Quorums(any_quorums().reads, z3.Function("are_seen", *_PREDICATE))
         stated = quorum_invariant.theorems(self.rules(any_quorums(), later, seen))
-        return next(item for item in stated if item.id == "quorum.invariant_is_kept")
+        return only("quorum.invariant_is_kept", self.breaks, stated)
 
     def find(self, sound: Formula | None = None) -> FoundStory | None:
         """A run in which the promise is broken."""
@@ -300,59 +301,70 @@ _ABOVE = "a version is above what was settled"
 _FENCES, _HELD = "what replied is held by enough", "those hold what is settled"
 
 
-def _refute(name: str, properties: tuple[str, ...], breaks: str, statement: str) -> Refutation:
-    return Refutation(f"quorum.{name}", name, statement, properties, breaks, _RULES[name], SCENARIOS[name])
+WRONG: Mapping[str, WrongRule] = {
+    "one_round": WrongRule(
+        "A write that asks nobody takes a version that is not above one that replied before.",
+        ("QRM-2", "QRM-13"),
+        f"stamp: {_ABOVE}",
+        _RULES["one_round"],
+        SCENARIOS["one_round"],
+    ),
+    "asynchronous_repair": WrongRule(
+        "A read that replies at R answers shows a version that the next read misses.",
+        ("QRM-3", "QRM-13"),
+        f"reply: {_FENCES}",
+        _RULES["asynchronous_repair"],
+        SCENARIOS["asynchronous_repair"],
+    ),
+    "write_back_when_answers_disagree": WrongRule(
+        "Where 2R <= N, R answers that agree are missed by the next read.",
+        ("QRM-3",),
+        f"reply: {_FENCES}",
+        _RULES["write_back_when_answers_disagree"],
+        SCENARIOS["write_back_when_answers_disagree"],
+    ),
+    "disjoint_quorums": WrongRule(
+        "Where W + R = N, a read can miss a write that replied.",
+        ("QRM-1",),
+        f"find: {_ABOVE}",
+        _RULES["disjoint_quorums"],
+        SCENARIOS["disjoint_quorums"],
+    ),
+    "online_change": WrongRule(
+        "Two settings, each sound, miss each other when they are used side by side.",
+        ("QRM-10",),
+        f"find: {_ABOVE}",
+        _RULES["online_change"],
+        SCENARIOS["online_change"],
+    ),
+    "empty_replica_votes": WrongRule(
+        "A replica that lost its disk answers with nothing, and the read misses what replied.",
+        ("QRM-14",),
+        f"lose: {_HELD}",
+        _RULES["empty_replica_votes"],
+        SCENARIOS["empty_replica_votes"],
+    ),
+    "rollback": WrongRule(
+        "A write that is undone may have been read: the next read goes back.",
+        ("QRM-4",),
+        f"undo: {_HELD}",
+        _RULES["rollback"],
+        SCENARIOS["rollback"],
+    ),
+    "settled_at_hitting_set": WrongRule(
+        "Where W + R > N + 1, what N - R + 1 replicas hold is missed after one of them recovered.",
+        ("QRM-3", "QRM-14"),
+        f"recover: {_HELD}",
+        _RULES["settled_at_hitting_set"],
+        SCENARIOS["settled_at_hitting_set"],
+    ),
+}
+"""By the name of the variant."""
 
 
 def refutations() -> tuple[Refutation, ...]:
     """One for each wrong rule."""
-    return (
-        _refute(
-            "one_round",
-            ("QRM-2", "QRM-13"),
-            f"stamp: {_ABOVE}",
-            "A write that asks nobody takes a version that is not above one that replied before.",
-        ),
-        _refute(
-            "asynchronous_repair",
-            ("QRM-3", "QRM-13"),
-            f"reply: {_FENCES}",
-            "A read that replies at R answers shows a version that the next read misses.",
-        ),
-        _refute(
-            "write_back_when_answers_disagree",
-            ("QRM-3",),
-            f"reply: {_FENCES}",
-            "Where 2R <= N, R answers that agree are missed by the next read.",
-        ),
-        _refute(
-            "disjoint_quorums",
-            ("QRM-1",),
-            f"find: {_ABOVE}",
-            "Where W + R = N, a read can miss a write that replied.",
-        ),
-        _refute(
-            "online_change",
-            ("QRM-10",),
-            f"find: {_ABOVE}",
-            "Two settings, each sound, miss each other when they are used side by side.",
-        ),
-        _refute(
-            "empty_replica_votes",
-            ("QRM-14",),
-            f"lose: {_HELD}",
-            "A replica that lost its disk answers with nothing, and the read misses what replied.",
-        ),
-        _refute(
-            "rollback",
-            ("QRM-4",),
-            f"undo: {_HELD}",
-            "A write that is undone may have been read: the next read goes back.",
-        ),
-        _refute(
-            "settled_at_hitting_set",
-            ("QRM-3", "QRM-14"),
-            f"recover: {_HELD}",
-            "Where W + R > N + 1, what N - R + 1 replicas hold is missed after one of them recovered.",
-        ),
+    return tuple(
+        Refutation(f"quorum.{name}", name, it.statement, it.properties[0], it.properties, it.fails, it.find)
+        for name, it in WRONG.items()
     )

@@ -30,9 +30,10 @@ class WritesBackOnlyWhenAnswersDisagree(Rules):
     """A read replies when R replicas answered the same version: nothing is written back."""
 
     def may_reply(self, s: State, e: Event) -> Formula:
-        """A read: when a read quorum holds the winner."""
-        agreed = z3.And(z3.Not(at(s.writes, e.op)), self.quorums.reads(at(s.held, e.op)))
-        return z3.Or(agreed, Rules.may_reply(self, s, e))
+        """A read: when all that answered, a read quorum, hold the winner."""
+        held = at(s.held, e.op)
+        agreed = z3.And(self.quorums.reads(held), z3.IsSubset(at(s.heard, e.op), held))
+        return z3.Or(z3.And(z3.Not(at(s.writes, e.op)), agreed), Rules.may_reply(self, s, e))
 
 
 class DisjointQuorums(Rules):

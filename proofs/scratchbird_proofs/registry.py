@@ -30,7 +30,7 @@ def theorems() -> tuple[Theorem, ...]:
 
 def refutations() -> tuple[Refutation, ...]:
     """All refutations."""
-    return (*hlc_refutations.refutations(), *uuid8.refutations())
+    return (*hlc_refutations.refutations(), *uuid8.refutations(), *quorum.refutations())
 
 
 def find_theorems(*patterns: str) -> tuple[Theorem, ...]:

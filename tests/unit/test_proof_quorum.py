@@ -20,9 +20,9 @@ from scratchbird_proofs import (
     quorum_settings,
 )
 from scratchbird_proofs.quorum_invariant import CLAUSES, keeps
-from scratchbird_proofs.quorum_loss_runs import LossRefutation
+from scratchbird_proofs.quorum_loss_runs import FoundLoss, WrongLossRule
 from scratchbird_proofs.quorum_losses import LOSS_STEPS, Disks, LossRules, LossStep
-from scratchbird_proofs.quorum_refutations import SIZES, Refutation
+from scratchbird_proofs.quorum_refutations import SIZES, FoundStory, WrongRule
 from scratchbird_proofs.quorum_system import KINDS, Event, Quorums, Rules, State, Step, any_quorums
 from scratchbird_proofs.quorum_variants import WritesBackOnlyWhenAnswersDisagree
 from scratchbird_proofs.smtlib import questions, questions_of
@@ -38,8 +38,7 @@ from scratchbird_proofs.theorem import (
 )
 
 ALL = {item.id: item for item in quorum.theorems()}
-REFUTATIONS = {item.id: item for item in quorum_refutations.refutations()}
-LOSSES = {item.id: item for item in quorum_loss_runs.refutations()}
+REFUTATIONS, LOSSES = quorum_refutations.WRONG, quorum_loss_runs.WRONG
 KEPT = "quorum.invariant_is_kept"
 RULES = Rules(any_quorums())
 ONE_WRITE = "a version is of one write"
@@ -270,24 +269,30 @@ def test_the_condition_is_that_of_small_sets(
 # --- wrong rules ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("refutation", REFUTATIONS.values(), ids=lambda item: item.id)
-def test_a_wrong_rule_breaks_the_proof(refutation: Refutation) -> None:
-    (broken,) = [item for item in refutation.fails().obligations() if item.name == refutation.breaks]
+@pytest.mark.parametrize("name", REFUTATIONS)
+def test_a_wrong_rule_breaks_the_proof(name: str) -> None:
+    (broken,) = REFUTATIONS[name].fails().obligations()
+    assert broken.name == REFUTATIONS[name].breaks
     assert judge(broken).judgement is Judgement.REFUTED
 
 
-@pytest.mark.parametrize("refutation", REFUTATIONS.values(), ids=lambda item: item.id)
-def test_a_wrong_rule_breaks_the_promise_in_a_run(refutation: Refutation) -> None:
-    found = refutation.find()
-    assert found is not None
+def test_an_obligation_that_does_not_exist_is_not_broken() -> None:
+    with pytest.raises(LookupError, match="has no obligation 'stamp: nothing'"):
+        replace(REFUTATIONS["one_round"], breaks="stamp: nothing").fails().obligations()
+
+
+@pytest.mark.parametrize("name", REFUTATIONS)
+def test_a_wrong_rule_breaks_the_promise_in_a_run(name: str) -> None:
+    found = REFUTATIONS[name].find()
+    assert isinstance(found, FoundStory)
     n, w, r = found.sizes
-    assert (w + r > n) is (refutation.variant != "disjoint_quorums")
+    assert (w + r > n) is (name != "disjoint_quorums")
     assert found.version <= found.settled
     last = found.steps[-1]
     assert (last.kind, found.version < found.settled) in (("find", True), ("stamp", True), ("stamp", False))
 
 
-def with_the_right_rule(refutation: Refutation) -> Refutation:
+def with_the_right_rule(refutation: WrongRule) -> WrongRule:
     return replace(refutation, rules=lambda now, later, seen: RightRules(now))
 
 
@@ -300,7 +305,7 @@ class RightRules(Rules):
         return Step(z3.BoolVal(True), s)
 
 
-@pytest.mark.parametrize("name", [name for name in REFUTATIONS if name != "quorum.disjoint_quorums"])
+@pytest.mark.parametrize("name", [name for name in REFUTATIONS if name != "disjoint_quorums"])
 def test_the_right_rule_breaks_nothing_in_the_same_run(name: str) -> None:
     assert with_the_right_rule(REFUTATIONS[name]).find() is None
 
@@ -325,8 +330,8 @@ def test_the_right_rules_let_a_write_and_a_read_reply(monkeypatch: pytest.Monkey
 
 def test_quorums_that_meet_break_nothing_in_the_run_of_those_that_do_not() -> None:
     anything = replace(
-        REFUTATIONS["quorum.disjoint_quorums"],
-        scenario=replace(REFUTATIONS["quorum.disjoint_quorums"].scenario, sizes=z3.BoolVal(True)),
+        REFUTATIONS["disjoint_quorums"],
+        scenario=replace(REFUTATIONS["disjoint_quorums"].scenario, sizes=z3.BoolVal(True)),
     )
     assert anything.find() is not None
     assert anything.find(SIZES.sound()) is None
@@ -348,7 +353,7 @@ def test_answers_that_agree_are_enough_where_two_reads_meet() -> None:
 
 
 def test_answers_that_agree_break_nothing_where_two_reads_meet() -> None:
-    refutation = REFUTATIONS["quorum.write_back_when_answers_disagree"]
+    refutation = REFUTATIONS["write_back_when_answers_disagree"]
     anything = replace(refutation.scenario, sizes=z3.BoolVal(True))
     free = replace(refutation, scenario=anything)
     assert free.find(z3.And(SIZES.sound(), 2 * SIZES.r <= SIZES.n)) is not None
@@ -356,7 +361,7 @@ def test_answers_that_agree_break_nothing_where_two_reads_meet() -> None:
 
 
 def test_the_shortcut_breaks_nothing_where_it_is_as_large_as_a_write_quorum() -> None:
-    refutation = REFUTATIONS["quorum.settled_at_hitting_set"]
+    refutation = REFUTATIONS["settled_at_hitting_set"]
     anything = replace(refutation.scenario, sizes=SIZES.w == SIZES.n)
     free = replace(refutation, scenario=anything)
     assert free.find(z3.And(SIZES.sound(), SIZES.w + SIZES.r > SIZES.n + 1)) is not None
@@ -432,12 +437,13 @@ def test_the_catalog_must_tell_the_incarnations(monkeypatch: pytest.MonkeyPatch)
     assert f"lose: {OLD}" in broken
 
 
-@pytest.mark.parametrize("refutation", LOSSES.values(), ids=lambda item: item.id)
-def test_a_wrong_rule_for_lost_disks_is_refuted(refutation: LossRefutation) -> None:
-    (broken,) = [item for item in refutation.fails().obligations() if item.name == refutation.breaks]
+@pytest.mark.parametrize("refutation", LOSSES.values(), ids=list(LOSSES))
+def test_a_wrong_rule_for_lost_disks_is_refuted(refutation: WrongLossRule) -> None:
+    (broken,) = refutation.fails().obligations()
+    assert broken.name == refutation.breaks
     assert judge(broken).judgement is Judgement.REFUTED
     found = refutation.find()
-    assert found is not None
+    assert isinstance(found, FoundLoss)
     assert ("lose", found.without) in [(kind, replica) for kind, replica, _ in found.steps]
     assert found.sizes == (3, 2, 2)
     right = replace(refutation, rules=lambda rules: rules)
@@ -448,4 +454,4 @@ def test_a_theorem_of_other_rules_can_be_stated() -> None:
     mine = [item.id for module in (quorum_invariant, quorum_order) for item in module.theorems(RULES)]
     assert set(mine) <= set(ALL)
     names = [item.id for item in quorum.refutations()]
-    assert names == [*REFUTATIONS, *LOSSES]
+    assert names == [f"quorum.{name}" for name in (*REFUTATIONS, *LOSSES)]

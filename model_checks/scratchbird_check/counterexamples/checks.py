@@ -1,4 +1,4 @@
-"""The runs for people as checks of the manifest: each plays one, and says whether it refutes the wrong rule."""
+"""The runs for people as checks of the manifest: each plays one, which must refute the wrong rule."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ SCRIPTS: Mapping[str, Script] = {
     "counts_old_incarnation": Script(
         "QRM-14",
         "An acknowledgement from before the loss of a disk",
-        "r1 was counted as a holder after it had lost what it held",
+        "one was counted as a holder that had lost what it held",
         "r2's acknowledgement says that r1 began anew: what r1 said before is not counted.",
         _same(MAJORITIES, "c1", "c2"),
         (
@@ -303,7 +303,7 @@ SCRIPTS: Mapping[str, Script] = {
     "own_incarnation_only": Script(
         "QRM-14",
         "A catalog that tells a replica its own incarnation alone",
-        "r2 had forgotten that r1 began anew, and r1 was counted as a holder",
+        "one was counted as a holder that had lost what it held, and who knew had forgotten",
         "r2 knows from the catalog that r1 began anew, and says so: what r1 said before is not counted.",
         _same(MAJORITIES, "c1", "c2"),
         (

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scratchbird_check.counterexamples import quorum_solved
 from scratchbird_check.counterexamples.hlc import BlindHop
 from scratchbird_check.counterexamples.model import NotRefutedError
+from scratchbird_check.counterexamples.quorum_scripts import SCRIPTS
 from scratchbird_check.counterexamples.uuid8 import layout_b_counterexample, v7_beside_v8_counterexample
 from scratchbird_check.traces.hlc import event_from_json
 from scratchbird_check.traces.model import Trace
+from scratchbird_check.traces.quorum_judge import linearizable
+from scratchbird_check.traces.quorum_run import play as play_quorum
+from scratchbird_check.traces.quorum_world import Stage
 from scratchbird_check.traces.reference_run import Move, play
+from scratchbird_check.variants import quorum as quorum_variants
 from scratchbird_check.variants.hlc import VARIANTS
 from scratchbird_proofs.hlc_refutations import SCENARIOS
 from scratchbird_proofs.hlc_runs import BASE, CONFIG, FoundRun
-from scratchbird_proofs.refutation import FoundPair, Refutation
+from scratchbird_proofs.quorum_loss_runs import FoundLoss
+from scratchbird_proofs.quorum_refutations import FoundStory
+from scratchbird_proofs.refutation import Found, FoundPair, Refutation
 from scratchbird_reference.errors import CallerError
 from scratchbird_reference.hlc import HybridLogicalClock
 from scratchbird_reference.uuid8 import Timestamp
@@ -26,14 +34,22 @@ class NotPlayedError(AssertionError):
     """The code does something else than the formulas say."""
 
 
-def played(refutation: Refutation, found: FoundRun | FoundPair) -> Trace:
+def played(refutation: Refutation, found: Found) -> Trace:
     """The trace of what was found, its last step the wrong one.
 
     :raises NotPlayedError: if the variant's code keeps the promise, or the right code breaks one.
+    :raises TypeError: if nobody knows how to play what was found.
     """
-    if isinstance(found, FoundPair):
-        return _ids(refutation, found)
-    return _run(refutation, found)
+    match found:
+        case FoundPair():
+            return _ids(refutation, found)
+        case FoundRun():
+            return _run(refutation, found)
+        case FoundStory():
+            return _quorums(refutation, quorum_solved.of_story(refutation.variant, found))
+        case FoundLoss():
+            return _quorums(refutation, quorum_solved.of_loss(found))
+    raise TypeError(f"{refutation.id} found a {type(found).__name__}: teach {__name__} to play it")
 
 
 def _ids(refutation: Refutation, found: FoundPair) -> Trace:
@@ -76,4 +92,30 @@ def _run(refutation: Refutation, found: FoundRun) -> Trace:
         )
     if kept := under({}).promise:
         raise NotPlayedError(f"the right rules break {kept} in the run found against {variant}")
+    return trace
+
+
+def _quorums(refutation: Refutation, run: quorum_solved.Played) -> Trace:
+    def under(variant: quorum_variants.Variant, stage: Stage) -> Trace:
+        return play_quorum(
+            run.moves,
+            variant=variant,
+            stage=stage,
+            judge=linearizable,
+            promise=refutation.promise,
+            lesson=SCRIPTS[refutation.variant].lesson,
+            title=f"{refutation.statement} ({refutation.variant})",
+            engine="Z3",
+        )
+
+    try:
+        trace = under(quorum_variants.VARIANTS[refutation.variant], run.wrong)
+    except CallerError as error:
+        raise NotPlayedError(f"the code of {refutation.variant} can not take this run: {error}") from error
+    if trace.promise != refutation.promise:
+        raise NotPlayedError(
+            f"the code of {refutation.variant} breaks nothing in a run that should break {refutation.promise}"
+        )
+    if kept := under(quorum_variants.RIGHT, run.right).promise:
+        raise NotPlayedError(f"the right rules break {kept} in the run found against {refutation.variant}")
     return trace

@@ -372,9 +372,7 @@ class Run:
             noted[f"has a vote[{words.lane(name)}]"] = "yes" if durable.recovering is None else "no"
         for coordinator in self.world.slow_disks:
             targets = [item.targets for _, item in self.world.coordinators[coordinator].durable.intents]
-            noted[f"intent[{coordinator}]"] = (
-                "; ".join(words.lanes(sorted(item)) for item in targets) or "none"
-            )
+            noted[f"intent[{coordinator}]"] = "; ".join(words.lanes(item) for item in targets) or "none"
         return noted
 
     def _changes(self, before: dict[str, str]) -> Iterable[Change]:

@@ -16,8 +16,8 @@ def lane(replica: int) -> str:
 
 
 def lanes(replicas: Iterable[int]) -> str:
-    """``r1``, ``r1 and r2``, ``r1, r2 and r3``."""
-    return listed([lane(replica) for replica in replicas])
+    """``r1``, ``r1 and r2``, ``r1, r2 and r3``, in the order of their numbers."""
+    return listed([lane(replica) for replica in sorted(replicas)])
 
 
 def held(what: str, version: int) -> str:
@@ -48,7 +48,7 @@ def repeats(what: str, reserved: int) -> str:
 def hears(said: Sequence[tuple[int, str]]) -> str:
     """``hears "new" from r1 and "old" from r2 and r3``."""
     by_value: dict[str, list[int]] = {}
-    for replica, what in said:
+    for replica, what in sorted(said):
         by_value.setdefault(what, []).append(replica)
     return f"hears {listed([f'{what} from {lanes(who)}' for what, who in by_value.items()])}"
 
