@@ -20,7 +20,7 @@ from scratchbird_proofs.quorum_losses import (
     fresh,
 )
 from scratchbird_proofs.quorum_refutations import MOST, SIZES, number_in
-from scratchbird_proofs.quorum_system import YES, Quorums, at, nobody
+from scratchbird_proofs.quorum_system import NUMBER, YES, Quorums, at, nobody
 from scratchbird_proofs.refutation import Found, Refutation, only
 from scratchbird_proofs.theorem import TIMEOUT_MS, Formula, Term, Theorem
 
@@ -39,6 +39,14 @@ class RecoversFromAnybody(LossRules):
     def may_recover(self, s: Disks, replica: Term) -> Formula:
         """Somebody told it."""
         return z3.Or(*(at(s.told, replica, z3.IntVal(other)) for other in range(MOST)))
+
+
+class OwnIncarnationOnly(LossRules):
+    """The catalog tells a replica that lost its disk its own new incarnation, and nobody else's."""
+
+    def handed_out(self, incarnation: Term, replica: Term) -> Term:
+        """All others begin where everybody began."""
+        return z3.Store(z3.K(NUMBER, z3.IntVal(0)), replica, at(incarnation, replica))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,13 @@ WRONG: Mapping[str, WrongLossRule] = {
         "one who answers holds it",
         lambda right: CountsOldIncarnation(right.recovers, right.reading),
         ("ack", "lose", "tell", "tell", "recover", "ack"),
+    ),
+    "own_incarnation_only": WrongLossRule(
+        "A replica that lost its disk forgets who began anew before it, and an old acknowledgement counts.",
+        "quorum.losses_invariant_is_kept",
+        "lose: or his acknowledgement is known as old",
+        lambda right: OwnIncarnationOnly(right.recovers, right.reading),
+        ("ack", "lose", "tell", "tell", "recover", "lose", "ack"),
     ),
     "recovers_from_one": WrongLossRule(
         "A replica that hears fewer than N - W + 1 others votes without what replied.",

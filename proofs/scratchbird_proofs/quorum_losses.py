@@ -107,6 +107,10 @@ class LossRules:
         """QUORUM.R13: enough others told it."""
         return self.recovers.reads(at(s.told, replica))
 
+    def handed_out(self, incarnation: Term, replica: Term) -> Term:
+        """QUORUM.R14: what the catalog tells one that lost its disk, the current incarnation of everybody."""
+        return incarnation
+
 
 def any_loss_rules() -> LossRules:
     """Of any sets whatever."""
@@ -148,7 +152,7 @@ def _lose(rules: LossRules, s: Disks, x: Term, y: Term) -> LossStep:
         incarnation=incarnation,
         recovering=put(s.recovering, YES, x),
         holds=put(s.holds, NO, x),
-        knows=put(s.knows, incarnation, x),
+        knows=put(s.knows, rules.handed_out(incarnation, x), x),
         told=put(s.told, NOBODY, x),
         merged=put(s.merged, NO, x),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
-from scratchbird_check.variants.quorum import CountsOldIncarnation, TooFewOthers, own_only, whole_map
+from scratchbird_check.variants.quorum import whole_map
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference import quorum_coordinator as coordinator
 from scratchbird_reference import quorum_operations as operations
@@ -34,13 +34,6 @@ SETTINGS = ((3, 2, 2), (3, 3, 1), (4, 3, 2), (5, 3, 3), (5, 4, 2), (5, 5, 1))
 ROW, VERSION, LOSSES, STEPS = 0, 9, 4, 80
 
 Catalog = Callable[[int, Mapping[int, int]], Incarnations]
-
-
-VARIANTS: dict[str, tuple[Rules, Catalog]] = {
-    "counts_old_incarnation": (CountsOldIncarnation(), whole_map),
-    "own_incarnation_only": (Rules(), own_only),
-    "too_few_others": (TooFewOthers(), whole_map),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,28 +133,6 @@ def holds(check: Check, context: Context) -> Outcome:
         f"{len(SETTINGS)} settings of 3 to 5 replicas, seed {context.seed}"
     )
     return Outcome(check.id, Verdict.CHECKED, detail, check.properties, figures=figures)
-
-
-def refutes(check: Check, context: Context) -> Outcome:
-    """The variant that the check names breaks the promise at every setting where it is another rule."""
-    rules, catalog = VARIANTS[check.variant]
-    words: list[str] = []
-    for numbers in SETTINGS:
-        if isinstance(rules, TooFewOthers) and numbers[0] == numbers[1]:
-            continue
-        found = next(
-            (
-                run
-                for seed in range(int(check.options["runs"]))
-                if (run := attack(seed, _setting(numbers), rules, catalog)).missing
-            ),
-            None,
-        )
-        if found is None:
-            detail = f"{check.variant} was not refuted at N, W, R = {numbers}"
-            return Outcome(check.id, Verdict.UNEXPECTED, detail, check.properties)
-        words.append(_words(numbers, found))
-    return Outcome(check.id, Verdict.REFUTED, words[0], check.properties, figures={"settings": len(words)})
 
 
 def _words(numbers: tuple[int, int, int], run: Run) -> str:
