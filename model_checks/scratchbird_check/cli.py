@@ -55,6 +55,22 @@ examples:
 """
 
 
+CONFORM_EPILOG = """\
+parts:
+  hlc     the clock
+  uuid8   the ids
+  quorum  a replica and a coordinator of a store
+
+The lines that it reads and writes: docs/conformance.md. The reference speaks them too, line by line:
+  python -m scratchbird_check.conformance.serve reference
+
+exit status: 0 everything passes, 1 something does not, 2 wrong use
+
+examples:
+  scratchbird_check conform --part hlc --part uuid8 --command "node clock.js"
+  scratchbird_check conform --part quorum --command "java -jar store.jar --conformance"
+"""
+
 SEVERAL = "(may be given several times)"
 ONE_PART = f"this part only, such as hlc or uuid8 {SEVERAL}"
 
@@ -286,7 +302,7 @@ def build_parser() -> Parser:
     sub.add_argument(
         "file", type=Path, metavar="FILE", help="a trace, one JSON object a line; - reads standard input"
     )
-    sub = add("conform", "test an implementation in any language against the reference")
+    sub = add("conform", "test an implementation in any language against the reference", CONFORM_EPILOG)
     sub.add_argument(
         "--command",
         dest="command_line",
@@ -300,7 +316,7 @@ def build_parser() -> Parser:
         default=[],
         type=_one_of("part", CONFORMANCE_PARTS),
         metavar="PART",
-        help=f"this part only: {' or '.join(CONFORMANCE_PARTS)} (may be given several times; default: all)",
+        help=f"only this part, {', '.join(CONFORMANCE_PARTS)} (may be given several times; default: all)",
     )
     sub.add_argument("--seed", type=_number(0), default=0, metavar="N", help="of the random runs (0)")
     sub = add("guarantees", "tell what N, W and R of a table promise, and why", promises_options.EPILOG)

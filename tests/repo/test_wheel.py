@@ -151,8 +151,9 @@ def test_conform_and_tools(installed: Installed) -> None:
     if shutil.which("node") is None:
         pytest.skip("node is not installed: the implementation in another language can not be run")
     shutil.copy(NODE_CLOCK, installed.place)
-    installed.check("conform", "--command", "node clock.mjs")
-    printed = installed.check("conform", "--command", "node clock.mjs --bug stall-and-reset", code=1)
+    parts = ("--part", "hlc", "--part", "uuid8")
+    installed.check("conform", *parts, "--command", "node clock.mjs")
+    printed = installed.check("conform", *parts, "--command", "node clock.mjs --bug stall-and-reset", code=1)
     assert "carry" in printed
 
 

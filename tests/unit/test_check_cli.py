@@ -276,7 +276,10 @@ def test_logs_are_kept_where_asked(command: Command) -> None:
         (("list", "--part", "x"), "unknown part 'x'"),
         (("tools", "instal"), "unknown action 'instal': did you mean 'install'"),
         (("conform",), "--command"),
-        (("conform", "--command", "x", "--part", "quorum"), "unknown part 'quorum': known are hlc, uuid8"),
+        (
+            ("conform", "--command", "x", "--part", "handoff"),
+            "unknown part 'handoff': known are hlc, quorum, uuid8",
+        ),
         (("trace", "/no/such/file"), "/no/such/file"),
         (("trace",), "FILE"),
     ],

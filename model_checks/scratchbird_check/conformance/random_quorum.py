@@ -175,7 +175,8 @@ class RandomQuorumRun:
         self._incarnations[node] += 1
         under = min(self._settings.values(), key=lambda setting: setting.write_quorum)
         known = [[replica, number] for replica, number in sorted(self._incarnations.items())]
-        return node, {"event": "start_empty", "setting": setting_to_json(under), "incarnations": known}, None
+        event: Json = {"event": "start_empty", "setting": setting_to_json(under), "incarnations": known}
+        return node, {**event, "epoch": self._newest.epoch}, None
 
     def _ask(self) -> Drawn | None:
         node = self._pick(self._replicas)

@@ -267,7 +267,7 @@ def answer_of_old_incarnation() -> Recorder:
     scene.answered("2", 1, 2)
     scene.lose_disk(1, setting(5, 3, 3), [[1, 2], [2, 1], [3, 1], [4, 1], [5, 1]], "exchange>2,3,4,5")
     scene.hands("exchange", 1, 3, "exchanged>1")
-    scene.asked("2", 3, expects="write>4,5")  # Three hold it, one of them no more.
+    scene.asked("2", 3, expects="write>1,4,5")  # Three held it, one of them no more.
     scene.told("2", 4, expects="value 5")
     return scene.run
 
@@ -409,8 +409,8 @@ def barrier() -> Recorder:
 def recovery_and_settings() -> Recorder:
     scene = Scene(
         "quorum_recovery_by_least_quorum",
-        "Who recovers while W is changed counts by the least W in force, which the catalog names: its epoch "
-        "does not refuse the others' requests (QUORUM.R13, QUORUM.R15).",
+        "Who recovers while W is changed counts by the least W in force, and refuses what is older than the "
+        "newest (QUORUM.R13, QUORUM.R15).",
         setting(3, 2, 2),
     )
     scene.commits("1", "5", 1, 2)
@@ -426,6 +426,15 @@ def recovery_and_settings() -> Recorder:
     scene.written("2", 2)
     old = {"message": "query", "operation": "9", "epoch": 0, "row": ROW}
     scene.takes(2, {"event": "deliver", "message": old}, "old_epoch")  # The others' epoch is its own now.
+    scene.crash(3)
+    empty = {
+        "event": "start_empty",
+        "setting": MAJORITY,
+        "incarnations": [[1, 1], [2, 2], [3, 2]],
+        "epoch": 1,
+    }
+    scene.takes(3, empty, "exchange>1,2")
+    scene.takes(3, {"event": "deliver", "message": old}, "old_epoch")  # The catalog says what is newest.
     return scene.run
 
 
@@ -547,6 +556,7 @@ def bad_messages() -> Recorder:
     scene.takes(1, {**empty, "setting": setting([2, 3, 4])}, "error")  # None of them.
     scene.takes(1, {**empty, "setting": setting(3, 1, 2)}, "error")  # No setting.
     scene.takes(1, _without(empty, "incarnations"), "error")
+    scene.takes(1, {**empty, "epoch": -1}, "error")
     scene.takes(1, empty, "exchange>2,3")
     scene.takes(1, empty, "error")
     return scene.run
