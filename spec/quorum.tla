@@ -418,7 +418,17 @@ LoseDisk(r) ==
     /\ heard' = [heard EXCEPT ![r] = {}]
     /\ UNCHANGED operations
 
-\* A replica that recovers gets what another holds; the other remembers its incarnation.
+\* A replica without a vote learns of an epoch from a query that it does not answer.
+\* @type: (Int, Int) => Bool;
+HearEpoch(o, r) ==
+    /\ phase[o] = "asking"
+    /\ ~HasVote(recovering[r] # 0)
+    /\ setting[o] > epoch[r]
+    /\ epoch' = [epoch EXCEPT ![r] = setting[o]]
+    /\ UNCHANGED <<held, incarnation, knows, recovering, heard, lost, operations>>
+
+\* A replica that recovers gets what another holds; the other remembers its incarnation. Both
+\* know the higher epoch afterwards.
 \* @type: (Int, Int) => Bool;
 Exchange(r, q) ==
     /\ recovering[r] # 0
@@ -426,7 +436,7 @@ Exchange(r, q) ==
     /\ HasVote(recovering[q] # 0)
     /\ knows' = [knows EXCEPT ![q] = Newest(knows[q], knows[r])]
     /\ held' = [held EXCEPT ![r] = IF Supersedes(held[q], held[r]) THEN held[q] ELSE held[r]]
-    /\ epoch' = [epoch EXCEPT ![r] = Max(epoch[r], epoch[q])]
+    /\ epoch' = [epoch EXCEPT ![r] = Max(epoch[r], epoch[q]), ![q] = Max(epoch[r], epoch[q])]
     /\ LET done == HasRecovered(Settings[recovering[r]], Cardinality(heard[r]) + 1) IN
         /\ recovering' = [recovering EXCEPT ![r] = IF done THEN 0 ELSE recovering[r]]
         /\ heard' = [heard EXCEPT ![r] = IF done THEN {} ELSE heard[r] \union {q}]
@@ -435,7 +445,8 @@ Exchange(r, q) ==
 Next ==
     \/ \E o \in Operation :
         \/ Begin(o) \/ Stamp(o) \/ Choose(o) \/ RecordIntent(o) \/ Reply(o) \/ GiveUp(o)
-        \/ \E r \in Replica : Answer(o, r) \/ Acknowledge(o, r) \/ RefuseStale(o, r)
+        \/ \E r \in Replica :
+            Answer(o, r) \/ HearEpoch(o, r) \/ Acknowledge(o, r) \/ RefuseStale(o, r)
     \/ \E r \in Replica :
         \/ Store(r) \/ Undo(r) \/ LoseDisk(r)
         \/ \E q \in Replica : Exchange(r, q)

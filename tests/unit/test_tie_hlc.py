@@ -14,8 +14,8 @@ import pytest
 from scratchbird_check.context import Context
 from scratchbird_check.engines import tlc
 from scratchbird_check.manifest import Check
-from scratchbird_check.ties import hlc_behaviours, hlc_graph
-from scratchbird_check.ties.hlc_graph import TieBroken, compare, follow
+from scratchbird_check.ties import hlc_graph, runs
+from scratchbird_check.ties.graph import Tie, TieBroken, compare, follow
 from scratchbird_check.ties.hlc_world import (
     LIMITS,
     VARIABLES,
@@ -44,6 +44,10 @@ def instance(
     config: Config = CONFIG,
 ) -> Instance:
     return Instance(nodes, config, base=3, horizon=0, offsets=offsets, rules=rules)
+
+
+def tie(place: Instance, limits: tuple[int, ...] = (0,) * len(LIMITS)) -> Tie[World]:
+    return hlc_graph.tie_of(place, dict(zip(LIMITS, limits, strict=True)))
 
 
 @cache
@@ -93,7 +97,7 @@ SEEN_IN = {
 @pytest.mark.parametrize("place", PLACES)
 def test_the_right_rules_take_the_steps_of_the_graph(place: str) -> None:
     nodes, limits, offsets = PLACES[place]
-    figures = compare(instance(nodes, offsets=offsets), *graph(nodes, limits, offsets))
+    figures = compare(tie(instance(nodes, offsets=offsets), limits), *graph(nodes, limits, offsets))
     assert figures["states"] > 10
 
 
@@ -101,18 +105,24 @@ def test_the_right_rules_take_the_steps_of_the_graph(place: str) -> None:
 def test_a_wrong_rule_breaks_the_tie(variant: str) -> None:
     nodes, limits, offsets = PLACES[SEEN_IN[variant]]
     with pytest.raises(TieBroken, match=r"only the (reference|model)"):
-        compare(instance(nodes, VARIANTS[variant], offsets), *graph(nodes, limits, offsets))
+        compare(tie(instance(nodes, VARIANTS[variant], offsets), limits), *graph(nodes, limits, offsets))
 
 
 def test_an_edge_that_is_missing_and_one_too_many_are_seen() -> None:
     nodes, limits, offsets = PLACES["crashes"]
     states, edges = graph(nodes, limits, offsets)
     with pytest.raises(TieBroken, match="only the reference: Crash"):
-        compare(instance(nodes, offsets=offsets), states, [edge for edge in edges if edge[1] != "Crash"])
+        compare(
+            tie(instance(nodes, offsets=offsets), limits),
+            states,
+            [edge for edge in edges if edge[1] != "Crash"],
+        )
     with pytest.raises(TieBroken, match="only the model: Tick"):
-        compare(instance(nodes, offsets=offsets), states, [*edges, ("0", "Tick", "0")])
+        compare(tie(instance(nodes, offsets=offsets), limits), states, [*edges, ("0", "Tick", "0")])
     with pytest.raises(TieBroken, match="does not start where"):
-        compare(instance(nodes, offsets=offsets), states, [edge for edge in edges if edge[0] != "0"])
+        compare(
+            tie(instance(nodes, offsets=offsets), limits), states, [edge for edge in edges if edge[0] != "0"]
+        )
 
 
 def test_states_survive_being_written_and_read() -> None:
@@ -139,9 +149,9 @@ def test_a_behaviour_with_a_step_of_nobody_is_seen() -> None:
     started = next(
         after for action, after in successors(place, from_model(place, first)) if action == "Start"
     )
-    assert follow(place, [first, first, to_model(place, started)]) == {"Start"}
+    assert follow(tie(place), [first, first, to_model(place, started)]) == {"Start", ""}
     with pytest.raises(TieBroken, match="step to state 2 is none of the reference's"):
-        follow(place, [first, {**first, "own": Record({"n1": 9})}])
+        follow(tie(place), [first, {**first, "own": Record({"n1": 9})}])
 
 
 def check(target: str, **options: Any) -> Check:
@@ -173,15 +183,15 @@ def test_runs_of_the_reference_are_behaviours_and_those_of_a_wrong_rule_are_not(
 ) -> None:
     (tmp_path / "right").mkdir()
     (tmp_path / "wrong").mkdir()
-    right = hlc_behaviours.check_runs(check("runs", **RUNS), Context(tmp_path / "right", seed=3))
+    right = hlc_graph.check_runs(check("runs", **RUNS), Context(tmp_path / "right", seed=3))
     assert right.verdict is Verdict.CHECKED, right.detail
     place = hlc_graph.instance_of
 
     def wrong(*arguments: Any) -> Instance:
         return place(*arguments, rules=VARIANTS["no_upper_bound"])
 
-    monkeypatch.setattr(hlc_behaviours, "instance_of", wrong)
-    refused = hlc_behaviours.check_runs(check("runs", **RUNS), Context(tmp_path / "wrong", seed=3))
+    monkeypatch.setattr(hlc_graph, "instance_of", wrong)
+    refused = hlc_graph.check_runs(check("runs", **RUNS), Context(tmp_path / "wrong", seed=3))
     assert refused.verdict is Verdict.UNEXPECTED
     assert "is no behaviour: deadlock" in refused.detail
 
@@ -199,7 +209,7 @@ def test_pins_of_the_graph_are_held(tmp_path: Path) -> None:
 
 def test_a_run_at_random_is_the_same_for_the_same_seed() -> None:
     place = instance(("n1", "n2"))
-    limits = dict.fromkeys(LIMITS, 2)
-    once, again = (hlc_behaviours.run(place, limits, 30, random.Random(5)) for _ in range(2))
+    limits = (2,) * len(LIMITS)
+    once, again = (runs.run(tie(place, limits), 30, random.Random(5)) for _ in range(2))
     assert once == again
     assert len(once[0]) > 10

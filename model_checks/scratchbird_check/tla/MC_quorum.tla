@@ -19,6 +19,8 @@ Op(kind, of) == [kind |-> kind, of |-> of]
 \* @type: Int -> { kind: Str, of: Int };
 WriteRead == [o \in 1..2 |-> IF o = 1 THEN Op("write", 0) ELSE Op("read", 0)]
 \* @type: Int -> { kind: Str, of: Int };
+WriteWrite == [o \in 1..2 |-> Op("write", 0)]
+\* @type: Int -> { kind: Str, of: Int };
 WriteReadRead ==
     [o \in 1..3 |-> IF o = 1 THEN Op("write", 0) ELSE Op("read", IF o = 2 THEN 0 ELSE 2)]
 \* @type: Int -> { kind: Str, of: Int };

@@ -1,4 +1,4 @@
-"""The tie in the other direction: traces of the reference are behaviours of the model.
+"""The tie in the other direction: runs of the reference are behaviours of the model.
 
 The reference runs at random in an instance that is too large to explore; its runs are written as a TLA+
 module, in which a step must be one of ``Next`` *and* lead to the state that the reference reached. A step
@@ -9,41 +9,32 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-from scratchbird_check import resources
 from scratchbird_check.context import Context
-from scratchbird_check.engines import tlc, tlc_config
+from scratchbird_check.engines import tlc
 from scratchbird_check.engines.tlc_output import End
 from scratchbird_check.manifest import Check
-from scratchbird_check.ties.hlc_graph import ACTIONS, instance_of
-from scratchbird_check.ties.hlc_world import LIMITS, VARIABLES, Instance, World, initial, successors, to_model
+from scratchbird_check.ties.graph import Tie, W
 from scratchbird_check.traces.tla_values import format_value
 from scratchbird_check.verdicts import Outcome
 
-_MODULE = "MC_hlc_runs"
 
+def check_runs(check: Check, context: Context, folder: Path, module: str, tie: Tie[W]) -> Outcome:
+    """Runs of the reference, checked by TLC to be behaviours of the model.
 
-def check_runs(check: Check, context: Context) -> Outcome:
-    """Runs of the reference, checked by TLC to be behaviours of the model."""
-    folder = resources.copy_models(context.workdir / "models")
-    configuration = (folder / check.options["config"]).read_text(encoding="utf-8")
-    instance = instance_of(
-        tlc_config.parse(configuration).constants,
-        tuple(check.options["nodes"]),
-        tuple(check.options["offsets"]),
-    )
-    limits = dict(zip(LIMITS, check.options["limits"], strict=True))
+    :param folder: with the modules and configurations; a module of the runs is written there.
+    """
     dice = random.Random(context.seed)
-    runs = [run(instance, limits, check.options["steps"], dice) for _ in range(check.options["runs"])]
+    runs = [run(tie, check.options["steps"], dice) for _ in range(check.options["runs"])]
     taken = {action for actions, _ in runs for action in actions}
-    if lacking := sorted(ACTIONS - taken):
+    if lacking := sorted(tie.actions - taken):
         return tlc.unexpected(check, f"no run of the reference takes {', '.join(lacking)}")
-    write_module(folder, instance, [worlds for _, worlds in runs], configuration)
-    ended, report = tlc.execute(
-        context, folder, module=_MODULE, config=f"{_MODULE}.cfg", timeout_s=check.timeout_s
-    )
+    configuration = (folder / check.options["config"]).read_text(encoding="utf-8")
+    name = f"{module}_runs"
+    write_module(folder, name, module, tie, [worlds for _, worlds in runs], configuration)
+    ended, report = tlc.execute(context, folder, module=name, config=f"{name}.cfg", timeout_s=check.timeout_s)
     if why := ended.why():
         return tlc.unexpected(check, f"TLC: {why}", ended.log)
     steps = sum(len(worlds) - 1 for _, worlds in runs)
@@ -60,17 +51,15 @@ def check_runs(check: Check, context: Context) -> Outcome:
     return Outcome(check.id, check.expect, detail, check.properties, ended.seconds, figures)
 
 
-def run(
-    instance: Instance, limits: Mapping[str, int], steps: int, dice: random.Random
-) -> tuple[list[str], list[World]]:
+def run(tie: Tie[W], steps: int, dice: random.Random) -> tuple[list[str], list[W]]:
     """One run of the reference at random: its actions and its states. Steps that change nothing are left
     out, and rare actions are not: the action is drawn first, then where it leads."""
-    world = initial(instance, limits)
+    world = tie.initial
     actions: list[str] = []
     worlds = [world]
     for _ in range(steps):
-        choices: dict[str, list[World]] = {}
-        for action, after in successors(instance, world):
+        choices: dict[str, list[W]] = {}
+        for action, after in tie.successors(world):
             if after != world:
                 choices.setdefault(action, []).append(after)
         if not choices:
@@ -82,20 +71,23 @@ def run(
     return actions, worlds
 
 
-def write_module(folder: Path, instance: Instance, runs: list[list[World]], configuration: str) -> None:
-    """Write the runs as ``MC_hlc_runs.tla`` and its configuration into the folder of the models."""
+def write_module(
+    folder: Path, name: str, module: str, tie: Tie[W], runs: Sequence[Sequence[W]], configuration: str
+) -> None:
+    """Write the runs as a TLA+ module of this name and its configuration into the folder of the models."""
+    variables = tuple(tie.to_model(tie.initial))
 
-    def record(world: World) -> str:
-        fields = to_model(instance, world)
-        return "[" + ", ".join(f"{name} |-> {format_value(fields[name])}" for name in VARIABLES) + "]"
+    def record(world: W) -> str:
+        fields = tie.to_model(world)
+        return "[" + ", ".join(f"{name} |-> {format_value(fields[name])}" for name in variables) + "]"
 
     def conjunction(prime: str, state: str) -> str:
-        return "\n".join(f"    /\\ {name}{prime} = {state}.{name}" for name in VARIABLES)
+        return "\n".join(f"    /\\ {name}{prime} = {state}.{name}" for name in variables)
 
     sequences = ",\n".join("<<" + ",\n".join(record(world) for world in worlds) + ">>" for worlds in runs)
-    (folder / f"{_MODULE}.tla").write_text(
-        f"""---- MODULE {_MODULE} ----
-EXTENDS MC_hlc, Sequences
+    (folder / f"{name}.tla").write_text(
+        f"""---- MODULE {name} ----
+EXTENDS {module}, Sequences
 VARIABLES run, at
 Runs == <<
 {sequences}
@@ -120,4 +112,4 @@ RunsNext == Step \\/ Done
         re.sub(r"^INIT \w+$", "INIT RunsInit", line).replace("NEXT Next", "NEXT RunsNext")
         for line in configuration.splitlines()
     ]
-    (folder / f"{_MODULE}.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / f"{name}.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
