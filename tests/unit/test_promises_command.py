@@ -70,7 +70,7 @@ def test_why_tells_theorems_and_schedules(capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr().out
     assert "proved by quorum.reads_of_all_never_go_back" in out
     assert "schedule 'seen, then lost'" in out
-    assert "    3. replica 0 loses its disk and gets from replicas 1, 2 what they hold" in out
+    assert "    5. r1: gets all that r2 and r3 hold, and has a vote again" in out
     assert "yes*: as long as no replica loses its disk" in out
     assert "reads_of_all_never_go_back; but schedule 'seen, then lost'" in out
 

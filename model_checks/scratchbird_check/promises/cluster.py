@@ -121,7 +121,7 @@ def _table(name: str, given: Mapping[str, Any], nodes: tuple[Mapping[str, Any], 
     if nodes and size > len(nodes):
         raise UsageError(f"{where}: factor {size} is more than the {len(nodes)} nodes of the cluster")
     try:
-        setting = Setting(tuple(range(size)), write, read, Mode(given["mode"]))
+        setting = Setting(tuple(range(1, size + 1)), write, read, Mode(given["mode"]))
     except ConfigurationError as error:
         raise UsageError(f"{where}: {error}") from None
     return Table(name, setting, _placement(nodes) if size == len(nodes) else ())

@@ -79,7 +79,7 @@ def _from_numbers(options: argparse.Namespace) -> tuple[Table, ...]:
         for write in writes:
             for read in reads:
                 try:
-                    setting = Setting(tuple(range(size)), write, read, Mode(mode))
+                    setting = Setting(tuple(range(1, size + 1)), write, read, Mode(mode))
                 except ConfigurationError as error:
                     if options.w and options.r and options.mode:
                         raise UsageError(str(error)) from None

@@ -130,7 +130,7 @@ def _sums(rows: Iterable[Row]) -> Iterator[str]:
         said = setting.write_quorum + setting.read_quorum <= setting.size - 1
         is_so = min(found.reads, found.writes) >= 1
         right, wrong = right + (said == is_so), wrong + (said != is_so)
-        if setting == Setting((0, 1, 2), 2, 2):
+        if setting == Setting((1, 2, 3), 2, 2):
             default = f"one replica down, and reads and writes {'go on' if is_so else 'stop'}"
     yield (
         f"**One node down (QRM-7).** “Go on if W + R ≤ N − 1” is wrong of {wrong} settings and right of "
@@ -149,7 +149,7 @@ def _placements() -> Iterator[str]:
     for placement in PLACEMENTS:
         size = sum(placement)
         half = size // 2 + 1
-        setting = Setting(tuple(range(size)), half, half)
+        setting = Setting(tuple(range(1, size + 1)), half, half)
         seen = set()
         for down, reads, writes in telling.failures(setting, placement):
             sizes = tuple(sorted((placement[number] for number in down), reverse=True))

@@ -17,6 +17,7 @@ import z3
 from scratchbird_check.promises import answering, judging
 from scratchbird_check.promises.judging import Judge
 from scratchbird_check.promises.schedules import SCHEDULES, Clients, Schedule, play
+from scratchbird_history.operations import History
 from scratchbird_proofs import quorum_counting as numbers
 from scratchbird_proofs import quorum_sessions as sessions
 from scratchbird_proofs.theorem import Formula
@@ -254,10 +255,16 @@ def _broken_by(asked: Promise, setting: Setting, *, loses_a_disk: bool) -> Sched
             schedule.loses_a_disk == loses_a_disk
             and asked.clients in schedule.clients
             and schedule.fits(setting)
-            and not asked.kept(play(schedule, setting).history())
+            and not asked.kept(_seen(schedule.name, setting))
         ):
             return schedule
     return None
+
+
+@cache
+def _seen(schedule: str, setting: Setting) -> History:
+    """What clients saw; most schedules are asked about several promises."""
+    return play(SCHEDULES[schedule], setting).history
 
 
 # --- rows -------------------------------------------------------------------------------------------------
@@ -284,4 +291,4 @@ def settings(largest: int = LARGEST) -> Iterator[Setting]:
             for write in range(1, size + 1):
                 for read in range(1, size + 1):
                     if mode is Mode.EVENTUAL or write + read > size:
-                        yield Setting(tuple(range(size)), write, read, mode)
+                        yield Setting(tuple(range(1, size + 1)), write, read, mode)

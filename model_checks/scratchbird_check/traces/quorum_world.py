@@ -45,11 +45,13 @@ class Stage:
     :ivar settings: of each coordinator, by its name (``c1``).
     :ivar in_force: the settings that count when a disk is lost; those of the coordinators if it is empty.
     :ivar clocks: what the clock of a coordinator reads at first, as a version; 1 if it is not named.
+    :ivar tokens: whether clients of an eventual table carry their token (rule QUORUM.R7).
     """
 
     settings: Mapping[str, Setting]
     in_force: tuple[Setting, ...] = ()
     clocks: Mapping[str, int] = field(default_factory=dict)
+    tokens: bool = True
 
     @property
     def replicas(self) -> tuple[int, ...]:
@@ -121,7 +123,7 @@ class World:
         self.events += 1
         self.clients[name] = client
         eventual = self.coordinators[coordinator].setting.mode is Mode.EVENTUAL
-        token = self.tokens.get(who, 0) if eventual else 0
+        token = self.tokens.get(who, 0) if eventual and self.stage.tokens else 0
         event: operations.Request
         if kind is history.Kind.READ:
             event = operations.Read(client.number, ROW, token)
