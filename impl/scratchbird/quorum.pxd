@@ -41,6 +41,10 @@ cdef class Incarnations(Value):
     cdef int64_t *lives         # the incarnation of each
 
 
+cdef class Told(Value):
+    cdef Incarnations told
+
+
 cdef class Setting(Value):
     cdef readonly tuple replicas
     cdef readonly int write_quorum
@@ -73,10 +77,9 @@ cdef class Query(Value):
     cdef readonly object row
 
 
-cdef class Answer(Value):
+cdef class Answer(Told):
     cdef readonly object operation
     cdef readonly Held held
-    cdef Incarnations told
 
 
 cdef class Write(Value):
@@ -86,10 +89,9 @@ cdef class Write(Value):
     cdef readonly Held held
 
 
-cdef class Acknowledgement(Value):
+cdef class Acknowledgement(Told):
     cdef readonly object operation
     cdef Version at
-    cdef Incarnations told
 
 
 cdef class OldEpoch(Value):
@@ -97,16 +99,14 @@ cdef class OldEpoch(Value):
     cdef readonly int64_t epoch
 
 
-cdef class Exchange(Value):
+cdef class Exchange(Told):
     cdef readonly int64_t epoch
-    cdef Incarnations told
 
 
-cdef class Exchanged(Value):
+cdef class Exchanged(Told):
     cdef readonly int64_t epoch
     cdef readonly int64_t incarnation
     cdef readonly tuple rows
-    cdef Incarnations told
 
 
 # --- events -------------------------------------------------------------------------------------------------
@@ -126,9 +126,9 @@ cdef class Start(Value):
     pass
 
 
-cdef class StartEmpty(Value):
+cdef class StartEmpty(Told):
     cdef readonly Setting setting
-    cdef Incarnations told
+    cdef readonly int64_t epoch
 
 
 cdef class Ask(Value):
@@ -140,17 +140,20 @@ cdef class Request(Value):
     cdef readonly object row
 
 
-cdef class Read(Request):
+cdef class WithToken(Request):
     cdef Version above
 
 
-cdef class Reserve(Request):
-    cdef Version above
+cdef class Read(WithToken):
+    pass
 
 
-cdef class PutValue(Request):
+cdef class Reserve(WithToken):
+    pass
+
+
+cdef class PutValue(WithToken):
     cdef readonly object value
-    cdef Version above
     cdef Version at             # the version that was reserved; 0 if none was
 
 

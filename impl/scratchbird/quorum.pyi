@@ -26,6 +26,10 @@ class Incarnations(Value):
 
 _Told = _Pairs | Incarnations
 
+class Told(Value):
+    @property
+    def incarnations(self) -> tuple[tuple[int, int], ...]: ...
+
 @final
 class Setting(Value):
     __match_args__ = ("replicas", "write_quorum", "read_quorum", "mode", "epoch")
@@ -84,15 +88,13 @@ class Query(Value):
     def row(self) -> int: ...
 
 @final
-class Answer(Value):
+class Answer(Told):
     __match_args__ = ("operation", "held", "incarnations")
     def __init__(self, operation: int, held: Held, incarnations: _Told) -> None: ...
     @property
     def operation(self) -> int: ...
     @property
     def held(self) -> Held: ...
-    @property
-    def incarnations(self) -> tuple[tuple[int, int], ...]: ...
 
 @final
 class Write(Value):
@@ -108,15 +110,13 @@ class Write(Value):
     def held(self) -> Held: ...
 
 @final
-class Acknowledgement(Value):
+class Acknowledgement(Told):
     __match_args__ = ("operation", "version", "incarnations")
     def __init__(self, operation: int, version: _Version, incarnations: _Told) -> None: ...
     @property
     def operation(self) -> int: ...
     @property
     def version(self) -> int: ...
-    @property
-    def incarnations(self) -> tuple[tuple[int, int], ...]: ...
 
 @final
 class OldEpoch(Value):
@@ -128,16 +128,14 @@ class OldEpoch(Value):
     def epoch(self) -> int: ...
 
 @final
-class Exchange(Value):
+class Exchange(Told):
     __match_args__ = ("epoch", "incarnations")
     def __init__(self, epoch: int, incarnations: _Told) -> None: ...
     @property
     def epoch(self) -> int: ...
-    @property
-    def incarnations(self) -> tuple[tuple[int, int], ...]: ...
 
 @final
-class Exchanged(Value):
+class Exchanged(Told):
     __match_args__ = ("epoch", "incarnation", "rows", "incarnations")
     def __init__(
         self, epoch: int, incarnation: int, rows: Iterable[tuple[int, Held]], incarnations: _Told
@@ -148,8 +146,6 @@ class Exchanged(Value):
     def incarnation(self) -> int: ...
     @property
     def rows(self) -> tuple[tuple[int, Held], ...]: ...
-    @property
-    def incarnations(self) -> tuple[tuple[int, int], ...]: ...
 
 Message = Query | Answer | Write | Acknowledgement | OldEpoch | Exchange | Exchanged
 
@@ -171,13 +167,13 @@ class Crash(Value): ...
 class Start(Value): ...
 
 @final
-class StartEmpty(Value):
-    __match_args__ = ("setting", "incarnations")
-    def __init__(self, setting: Setting, incarnations: _Told) -> None: ...
+class StartEmpty(Told):
+    __match_args__ = ("setting", "incarnations", "epoch")
+    def __init__(self, setting: Setting, incarnations: _Told, epoch: int = 0) -> None: ...
     @property
     def setting(self) -> Setting: ...
     @property
-    def incarnations(self) -> tuple[tuple[int, int], ...]: ...
+    def epoch(self) -> int: ...
 
 @final
 class Ask(Value): ...
@@ -188,22 +184,22 @@ class Request(Value):
     @property
     def row(self) -> int: ...
 
-@final
-class Read(Request):
-    __match_args__ = ("operation", "row", "token")
-    def __init__(self, operation: int, row: int, token: _Version = 0) -> None: ...
+class WithToken(Request):
     @property
     def token(self) -> int: ...
 
 @final
-class Reserve(Request):
+class Read(WithToken):
     __match_args__ = ("operation", "row", "token")
     def __init__(self, operation: int, row: int, token: _Version = 0) -> None: ...
-    @property
-    def token(self) -> int: ...
 
 @final
-class PutValue(Request):
+class Reserve(WithToken):
+    __match_args__ = ("operation", "row", "token")
+    def __init__(self, operation: int, row: int, token: _Version = 0) -> None: ...
+
+@final
+class PutValue(WithToken):
     __match_args__ = ("operation", "row", "value", "token", "reserved")
     def __init__(
         self,
@@ -215,8 +211,6 @@ class PutValue(Request):
     ) -> None: ...
     @property
     def value(self) -> bytes | None: ...
-    @property
-    def token(self) -> int: ...
     @property
     def reserved(self) -> int: ...
 

@@ -35,7 +35,9 @@ MAX_ROW = MAX_NUMBER
 MAX_REPLICAS = MAX_REPLICAS_C
 
 include "quorum_messages.pxi"
+include "quorum_events.pxi"
 include "quorum_replica.pxi"
+include "quorum_operations.pxi"
 include "quorum_coordinator.pxi"
 
 

@@ -120,7 +120,7 @@ cdef class ReplicaCore:
         if position_of(self.replica, event.setting) == ABSENT:
             raise CallerError(f"replica {self.replica} is none of {event.setting.replicas}")
         self.known = event.told
-        self.epoch = event.setting.epoch
+        self.epoch = max(event.epoch, event.setting.epoch)
         self.rows = {}
         self.recovering = event.setting
         self.up = True

@@ -68,6 +68,7 @@ REQUIRED = frozenset(
 ) | {
     "a batch of events",
     "a batch with an event that was refused",
+    "a read wrote back to one that lost its disk since",
     "a replica that lost its disk has a vote again",
     "a replica that lost its disk took a write",
     "an acknowledgement cancelled a part of an intent",
@@ -321,12 +322,13 @@ class Node:
                 left[version].targets < intents[version].targets for version in left
             )
         if name == "Answer" and came == "Write" and len(effects) > 1:
-            answered = {
-                number: {replica for replica, _, _ in one.answers}
-                for number, one in self.state.volatile.operations
-            }[effects[0].message.operation]
+            one = dict(self.state.volatile.operations)[effects[0].message.operation]
+            answered = {replica: held for replica, held, _ in one.answers}
             self.reached["stale before silent"] += (
                 effects[0].to in answered and effects[-1].to not in answered
+            )
+            self.reached["a read wrote back to one that lost its disk since"] += any(
+                answered.get(effect.to) == one.written for effect in effects
             )
         if name == "IntentStored":
             self.reached["an intent of a closed operation was kept"] += (
@@ -375,7 +377,8 @@ def some_settings(draw: st.DrawFn, epoch: int = 0) -> Spec:
     write, read = draw(st.sampled_from(QUORUMS))
     write, read = min(write, len(chosen)), min(read, len(chosen))
     safe = write + read > len(chosen)
-    mode = draw(st.sampled_from(messages.Mode)) if safe else messages.Mode.EVENTUAL
+    modes = (messages.Mode.LINEARIZABLE, messages.Mode.LINEARIZABLE, messages.Mode.EVENTUAL)
+    mode = draw(st.sampled_from(modes)) if safe else messages.Mode.EVENTUAL
     return Spec(
         "Setting", replicas=tuple(chosen), write_quorum=write, read_quorum=read, mode=mode, epoch=epoch
     )
@@ -524,7 +527,7 @@ class QuorumMachine(RuleBasedStateMachine):
         node = self.node(coordinator)
         if node.up:  # One mistake at a time: which one is told first is free.
             opened = [number for number, _ in node.state.volatile.operations]
-            used = opened[picked % len(opened)] if opened else -1
+            used = opened[picked % len(opened)] if opened else 1 << 99
             node.step(mistake(1 << 100, used))
 
     # --- the clock, the disk and the time -----------------------------------------------------------------
@@ -601,7 +604,12 @@ class QuorumMachine(RuleBasedStateMachine):
         self.carry_out(target, self.node(target).take_many([self.as_event(item, rebuilt) for item in batch]))
 
     @precondition(lambda self: self.heap or self.stamps or self.intents)
-    @rule(rounds=st.integers(1, 4), up=st.sampled_from(STEPS_UP), disk=st.booleans(), deaf=st.sets(members))
+    @rule(
+        rounds=st.integers(1, 4),
+        up=st.sampled_from(STEPS_UP),
+        disk=st.booleans(),
+        deaf=st.sets(members, max_size=2),
+    )
     def calm(self, rounds: int, up: int, disk: bool, deaf: set[int]) -> None:
         """For a while the network is in order, but for some; the clock is quick, the disk may be."""
         for _ in range(rounds):
@@ -695,7 +703,10 @@ class QuorumMachine(RuleBasedStateMachine):
         self.incarnations[replica] += 1
         told = self.incarnations if whole else {replica: self.incarnations[replica], STRANGER: 2}
         chosen = setting.draw(some_settings(self.epoch))
-        effects = node.step(Spec("StartEmpty", setting=chosen, incarnations=tuple(sorted(told.items()))))
+        epoch = setting.draw(st.integers(0, self.epoch + 1))
+        effects = node.step(
+            Spec("StartEmpty", setting=chosen, incarnations=tuple(sorted(told.items())), epoch=epoch)
+        )
         self.carry_out(replica, effects)
         if not node.up:
             node.step(Spec("Start"))
@@ -732,6 +743,42 @@ class QuorumMachine(RuleBasedStateMachine):
                 self.adopt(draw(coordinators), data, draw(st.sampled_from((True, True, False))))
             case _:
                 self.ask(draw(members))
+
+    @precondition(lambda self: any(node.up for name, node in self.nodes.items() if isinstance(name, str)))
+    @rule(data=st.data(), several=st.integers(1, 7), fresh=st.sampled_from(("", "Read", "LookUp")))
+    def voices(self, data: st.DataObject, several: int, fresh: str) -> None:
+        """Replicas that are elsewhere say things that matter to one operation, each in a life of its own."""
+        draw = data.draw
+        name = draw(st.sampled_from([name for name in COORDINATORS if self.node(name).up]))
+        if fresh == "Read":
+            self.begin(name, "Read", row=7)
+        elif fresh:
+            self.begin(name, "LookUp", row=7, version=draw(st.integers(1, 2)))
+        if not self.opened(name):
+            return
+        number, one = self.opened(name)[-1] if fresh else draw(st.sampled_from(self.opened(name)))
+        for _ in range(several):
+            now = dict(self.node(name).state.volatile.operations)[number]
+            sender, other = draw(st.permutations([*one.setting.replicas, STRANGER]))[:2]
+            told = {sender: draw(st.integers(1, 2)), other: draw(st.integers(1, 2))}
+            parts: dict[str, Any] = {"operation": number, "incarnations": tuple(sorted(told.items()))}
+            like = now.written or (now.answers[-1][1] if now.answers else messages.NOTHING)
+            version = draw(st.sampled_from([like.version, like.version, one.token, max(self.versions | {0})]))
+            value = like.value if version == like.version and draw(st.booleans()) else draw(values)
+            if now.written is not None and draw(st.booleans()):
+                event = deliver(sender, "Acknowledgement", version=version, **parts)
+            else:
+                event = deliver(sender, "Answer", held=held(version, value), **parts)
+            self.notice_old(name, sender, number, event.parts["message"].parts["incarnations"])
+            self.carry_out(name, self.node(name).step(event))
+
+    def opened(self, coordinator: str) -> list[tuple[int, operations.Operation]]:
+        """The open operations of a coordinator that still wait for something."""
+        return [
+            (number, one)
+            for number, one in self.node(coordinator).state.volatile.operations
+            if one.phase is not operations.Phase.DONE
+        ]
 
     @precondition(lambda self: self.owner)
     @rule(data=st.data(), sender=st.sampled_from((*REPLICAS, STRANGER)), told=maps(), picked=picks)
@@ -778,7 +825,7 @@ def explore(examples: int, steps: int, seed_number: int = SEED, wrong: Rules | N
 
 @pytest.fixture(scope="module")
 def reached() -> Counter[str]:
-    return explore(200, 60)
+    return explore(300, 60)
 
 
 def test_production_takes_the_steps_of_the_reference(reached: Counter[str]) -> None:
