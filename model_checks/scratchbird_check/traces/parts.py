@@ -7,11 +7,12 @@ from typing import Any
 
 from scratchbird_check.traces.hlc_story import tell_hlc
 from scratchbird_check.traces.model import Behaviour, Change, Step, Trace, finish
+from scratchbird_check.traces.quorum_story import tell_quorum
 from scratchbird_check.traces.tla_values import format_value
 
 Teller = Callable[[Behaviour, Mapping[str, Any]], Trace]
 
-STORIES: Mapping[str, Teller] = {"hlc": tell_hlc}
+STORIES: Mapping[str, Teller] = {"hlc": tell_hlc, "quorum": tell_quorum}
 """From a part's stem to its story; the other parts are told variable by variable."""
 
 

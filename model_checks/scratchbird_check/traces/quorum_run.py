@@ -20,6 +20,7 @@ from scratchbird_check.traces.tla_values import frozen
 from scratchbird_check.variants.quorum import Stale, Undo, Variant
 from scratchbird_history import operations as history
 from scratchbird_reference import quorum_operations as operations
+from scratchbird_reference.errors import CallerError
 from scratchbird_reference.quorum_messages import Answer, Held, OldEpoch, Query, Write
 
 
@@ -124,6 +125,12 @@ class Run:
 
     # --- clients ------------------------------------------------------------------------------------------
 
+    def client(self, move: Move) -> Client:
+        """Whose operation the move is about; :class:`CallerError` if it did not begin."""
+        if move.op not in self.world.clients:
+            raise CallerError(f"{move.act.value} of {move.op!r}, which did not begin: read or write first")
+        return self.world.clients[move.op]
+
     def ask(self, move: Move) -> Line:
         if move.clock:
             self.world.clocks[move.at] = move.clock
@@ -137,7 +144,7 @@ class Run:
         return self._go_on(line, client, move, new=True)
 
     def repeat(self, move: Move) -> Line:
-        client = self.world.clients[move.op]
+        client = self.client(move)
         reserved = client.version
         self.world.repeat(client, move.at)
         line = Line(move.at, [words.repeats(shown(client.value), reserved)], lead=True)
@@ -160,22 +167,22 @@ class Run:
     # --- coordinators -------------------------------------------------------------------------------------
 
     def hear(self, move: Move) -> Line | None:
-        client = self.world.clients[move.op]
+        client = self.client(move)
         line = Line(client.coordinator)
         return line if self._hear(line, client, move.replicas) else None
 
     def hold(self, move: Move) -> Line | None:
-        client = self.world.clients[move.op]
+        client = self.client(move)
         line = Line(client.coordinator)
         return line if self._hold(line, client, move.replicas) else None
 
     def acknowledged(self, move: Move) -> Line | None:
-        client = self.world.clients[move.op]
+        client = self.client(move)
         line = Line(client.coordinator)
         return line if self._responses(line, client, move.replicas) else None
 
     def durable(self, move: Move) -> Line | None:
-        client = self.world.clients[move.op]
+        client = self.client(move)
         if client.number not in self.world.intents or self.world.operation(client) is None:
             return None
         line = Line(client.coordinator, [words.intent_is_durable()], kind="step")
@@ -184,7 +191,7 @@ class Run:
         return self._replied(line, client, replied)
 
     def deadline(self, move: Move) -> Line | None:
-        client = self.world.clients[move.op]
+        client = self.client(move)
         if self.world.operation(client) is None:
             return None
         line = Line(client.coordinator, [words.gives_up()], kind="refused", lead=True)
@@ -279,7 +286,7 @@ class Run:
     # --- replicas -----------------------------------------------------------------------------------------
 
     def store(self, move: Move) -> Line | None:
-        client, (name,) = self.world.clients[move.op], move.replicas
+        client, (name,) = self.client(move), move.replicas
         before = self.world.held(name)
         epoch = self.world.replicas[name].durable.epoch
         held = self.world.deliver(client, name, Write)
@@ -307,7 +314,7 @@ class Run:
         return line
 
     def undo(self, move: Move) -> Line | None:
-        client, (name,) = self.world.clients[move.op], move.replicas
+        client, (name,) = self.client(move), move.replicas
         held = self.world.deliver(client, name, Undo)
         if held is None:
             return None

@@ -8,6 +8,8 @@ from scratchbird_check.traces.hlc_words import listed
 
 NOTHING = "nothing"
 """What a row holds that was never written."""
+NO_REGISTER = "no order of these operations is that of one register"
+NO_REPAIR = "nobody will ever repair it"
 
 
 def lane(replica: int) -> str:
@@ -30,6 +32,14 @@ def held(what: str, version: int) -> str:
 
 def reads() -> str:
     return "reads"
+
+
+def begins_to_read() -> str:
+    return "begins to read"
+
+
+def begins_to_write() -> str:
+    return "begins to write"
 
 
 def writes(what: str) -> str:
@@ -65,6 +75,10 @@ def stamps_again(version: int) -> str:
 
 def asks_all() -> str:
     return "asks all"
+
+
+def finds(what: str) -> str:
+    return f"finds that {what} is the newest"
 
 
 def returns(what: str) -> str:
@@ -129,6 +143,10 @@ def keeps(newer: str, what: str) -> str:
     return f"keeps {newer}, newer than {what}"
 
 
+def holds_already(what: str) -> str:
+    return f"holds {what} already"
+
+
 def refuses_stale(newer: str, what: str) -> str:
     return f"refuses {what}: it holds {newer}, which is newer"
 
@@ -174,3 +192,22 @@ def nobody_knows(replica: int, what: str, lesson: str, promise: str) -> str:
     return (
         f"{lane(replica)} lacks {what}, which was acknowledged, and no intent names it: {lesson} ({promise})."
     )
+
+
+def stops(who: str, outcome: str, lesson: str, promise: str, *, reads: bool) -> str:
+    """A sentence about an operation that had no quorum."""
+    return f"The {'read' if reads else 'write'} at {who} ended as {outcome!r}: {lesson} ({promise})."
+
+
+def write_too_late(what: str, version: int, before: Sequence[str], lesson: str, promise: str) -> str:
+    after = f" after {listed(before)}" if before else ""
+    return f"The write of {what} took version {version}, and was acknowledged{after}: {lesson} ({promise})."
+
+
+def session_broken(who: str, what: str, promise: str) -> str:
+    return f"{who} came to {what}, behind what its client had seen or written ({promise})."
+
+
+def not_honest(replica: int, what: str, promise: str) -> str:
+    told = "the client was told that it is not applied and never will be"
+    return f"{lane(replica)} holds {what}, of which {told} ({promise})."
