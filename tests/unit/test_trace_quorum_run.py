@@ -115,8 +115,8 @@ def test_a_variant_that_kept_its_promise_would_be_noticed(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script: Script = replace(SCRIPTS[variant], wrong_stage=None)
-    monkeypatch.setitem(SCRIPTS, variant, script)  # type: ignore[arg-type]
-    monkeypatch.setitem(VARIANTS, variant, RIGHT)  # type: ignore[arg-type]
+    monkeypatch.setitem(SCRIPTS, variant, script)
+    monkeypatch.setitem(VARIANTS, variant, RIGHT)
     with pytest.raises(NotRefutedError, match=f"{variant!r} keeps {script.promise}"):
         runs.counterexample(variant)
 
@@ -129,7 +129,7 @@ def test_a_script_without_its_last_move_would_be_noticed(
     possible = len(runs.counterexample(variant).refuted.steps) - 1
     assert possible <= len(script.moves)
     shorter = replace(script, moves=script.moves[:-1])
-    monkeypatch.setitem(SCRIPTS, variant, shorter)  # type: ignore[arg-type]
+    monkeypatch.setitem(SCRIPTS, variant, shorter)
     with pytest.raises(NotRefutedError, match="in the run that should refute it"):
         runs.counterexample(variant)
 
@@ -197,7 +197,7 @@ def test_a_run_is_a_check(tmp_path: Path) -> None:
 
 
 def test_a_run_that_refutes_nothing_is_unexpected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(VARIANTS, "one_round", RIGHT)  # type: ignore[arg-type]
+    monkeypatch.setitem(VARIANTS, "one_round", RIGHT)
     outcome = checks.refutes(check("one_round", "QRM-2"), Context(tmp_path))
     assert outcome.verdict is Verdict.UNEXPECTED
     assert "keeps QRM-2" in outcome.detail
