@@ -40,6 +40,15 @@ include "quorum_replica.pxi"
 include "quorum_operations.pxi"
 include "quorum_coordinator.pxi"
 
+# For annotations.
+Message = Query | Answer | Write | Acknowledgement | OldEpoch | Exchange | Exchanged
+ReplicaEvent = Deliver | Crash | Start | StartEmpty | Ask
+CoordinatorEvent = (
+    Read | Reserve | PutValue | LookUp | Stamped | StampRefused | IntentStored | Deadline | Deliver | Adopt | Crash
+    | Start
+)
+Effect = Send | Stamp | StoreIntent | Reply
+
 
 # --- settings side by side ----------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ cdef int check_value(value) except -1:
     return 0
 
 
-cdef int check_is(value, type kind, str name) except -1:
+cdef int check_is(value, object kind, str name) except -1:
     if type(value) is not kind:
         raise CallerError(f"{name} {shown(value)} is no {kind.__name__}: pass one")
     return 0
