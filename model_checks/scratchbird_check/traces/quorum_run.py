@@ -8,80 +8,21 @@ tells both how a wrong rule breaks its promise and how the right one keeps it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from scratchbird_check.traces import quorum as json_form
 from scratchbird_check.traces import quorum_words as words
-from scratchbird_check.traces.model import Arrow, Change, Kind, Step, Trace
+from scratchbird_check.traces.model import Arrow, Change, Step, Trace
 from scratchbird_check.traces.quorum_judge import Judge
+from scratchbird_check.traces.quorum_lines import Heard, Line, value_of
 from scratchbird_check.traces.quorum_moves import Act, Move
-from scratchbird_check.traces.quorum_world import Client, Response, Stage, World, shown
+from scratchbird_check.traces.quorum_world import Client, Stage, World, shown
 from scratchbird_check.traces.tla_values import frozen
 from scratchbird_check.variants.quorum import Stale, Undo, Variant
 from scratchbird_history import operations as history
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference.errors import CallerError
-from scratchbird_reference.quorum_messages import Answer, Held, OldEpoch, Query, Write
-
-
-@dataclass(slots=True)
-class Line:
-    """What one move comes to, until it is a step."""
-
-    lane: str
-    parts: list[str] = field(default_factory=list)
-    arrows: list[Arrow] = field(default_factory=list)
-    mark: str = ""
-    kind: Kind = "message"
-    lead: bool = False
-    """Whether the first part says what the rest is about."""
-
-    @property
-    def label(self) -> str:
-        """``reads: hears "new" from r1; returns "new"``"""
-        if self.lead and len(self.parts) > 1:
-            return f"{self.parts[0]}: {'; '.join(self.parts[1:])}"
-        return "; ".join(self.parts)
-
-
-@dataclass(slots=True)
-class Heard:
-    """What replicas said to a coordinator in one step."""
-
-    said: list[tuple[int, str]] = field(default_factory=list)
-    holders: list[int] = field(default_factory=list)
-    newer: list[int] = field(default_factory=list)
-    stale: list[int] = field(default_factory=list)
-    refusing: dict[int, list[int]] = field(default_factory=dict)
-
-    @property
-    def any(self) -> bool:
-        """Whether anybody said anything."""
-        return bool(self.said or self.holders or self.newer or self.stale or self.refusing)
-
-    def take(self, name: int, message: Response, *, newer: bool) -> str:
-        """Note one message; in a word. ``newer``: the replica holds something newer than what it was sent."""
-        match message:
-            case Answer():
-                what = _value(message.held)
-                self.said.append((name, what))
-                return what
-            case OldEpoch():
-                self.refusing.setdefault(message.epoch, []).append(name)
-                return "refused"
-            case Stale():
-                self.stale.append(name)
-                return "stale"
-        (self.newer if newer else self.holders).append(name)
-        return "has newer" if newer else "holds it"
-
-    def told(self) -> list[str]:
-        """In words."""
-        parts = [words.hears(self.said)] if self.said else []
-        if self.holders or self.newer:
-            parts.append(words.hears_holders(self.holders, self.newer))
-        parts += [words.hears_refusal(who, epoch) for epoch, who in self.refusing.items()]
-        return parts + ([words.hears_stale(self.stale)] if self.stale else [])
+from scratchbird_reference.quorum_messages import Held, OldEpoch, Query, Write
 
 
 class Run:
@@ -243,7 +184,7 @@ class Run:
         reply = client.reply
         if reply is not None and reply is not before:
             if reply.outcome is operations.Outcome.VALUE:
-                line.mark = _value(reply.held)
+                line.mark = value_of(reply.held)
                 line.parts.append(words.returns(line.mark))
             else:
                 line.parts.append(words.says(reply.outcome.value))
@@ -293,12 +234,12 @@ class Run:
         if held is None:
             return None
         self.said_at[client.number, name] = self.number
-        line = Line(words.lane(name), mark=_value(held))
+        line = Line(words.lane(name), mark=value_of(held))
         if client.number in self.sent_at:
-            line.arrows.append(Arrow(self.sent_at[client.number], client.coordinator, _value(held)))
+            line.arrows.append(Arrow(self.sent_at[client.number], client.coordinator, value_of(held)))
         last = self.world.responses[client.number, name][-1]
-        what = words.held(_value(held), held.version)
-        own = words.held(_value(before), before.version)
+        what = words.held(value_of(held), held.version)
+        own = words.held(value_of(before), before.version)
         if isinstance(last, OldEpoch):
             requested = self.world.coordinators[client.coordinator].setting.epoch
             line.parts.append(words.refuses_epoch(requested, epoch))
@@ -310,7 +251,7 @@ class Run:
             line.parts.append(words.stores(what))
         else:
             line.parts.append(words.keeps(own, what))
-            line.mark = _value(before)
+            line.mark = value_of(before)
         return line
 
     def undo(self, move: Move) -> Line | None:
@@ -318,7 +259,7 @@ class Run:
         held = self.world.deliver(client, name, Undo)
         if held is None:
             return None
-        line = Line(words.lane(name), [words.takes_back(_value(held))], kind="refused")
+        line = Line(words.lane(name), [words.takes_back(value_of(held))], kind="refused")
         given_up = [step.number for step in self.steps if step.action == Act.DEADLINE.value]
         line.arrows += [Arrow(number, client.coordinator, "take back") for number in given_up[-1:]]
         return line
@@ -341,7 +282,7 @@ class Run:
         for other in move.others:
             if (name, other) not in self.world.exchanged:
                 self.world.exchange(name, other)
-        held = {other: _value(self.world.held(other)) for other in move.others}
+        held = {other: value_of(self.world.held(other)) for other in move.others}
         heard = self.world.merge(name, move.others)
         if not heard:
             return None
@@ -374,7 +315,7 @@ class Run:
         noted: dict[str, str] = {}
         for name, state in self.world.replicas.items():
             durable, held = state.durable, self.world.held(name)
-            noted[f"holds[{words.lane(name)}]"] = words.held(_value(held), held.version)
+            noted[f"holds[{words.lane(name)}]"] = words.held(value_of(held), held.version)
             noted[f"incarnation[{words.lane(name)}]"] = str(durable.incarnation)
             noted[f"has a vote[{words.lane(name)}]"] = "yes" if durable.recovering is None else "no"
         for coordinator in self.world.slow_disks:
@@ -404,10 +345,6 @@ _ACTS: dict[Act, Callable[[Run, Move], Line | None]] = {
     Act.TELL: Run.tell,
     Act.RECOVER: Run.recover,
 }
-
-
-def _value(held: Held) -> str:
-    return shown(held.value) if held.version else words.NOTHING
 
 
 def play(
