@@ -286,3 +286,12 @@ def test_a_folder_without_the_right_to_write_is_found_before() -> None:
 def test_a_property_result_knows_its_refutations() -> None:
     result: PropertyResult = RUN.properties[1]
     assert result.refutations == (OUTCOMES[2],)
+
+
+def test_a_step_of_many_words_is_broken_into_lines_that_stand_further_in() -> None:
+    long = Trace("t", "reference", "quorum", ("c1",), (Step(1, "c1", "Read", "hears " + "nothing " * 20),))
+    first, *further = console.steps(long, room=60)
+    assert first.startswith("    1  c1  hears nothing")
+    assert further
+    assert all(line.startswith(" " * 13 + "nothing") for line in further)
+    assert all(len(line) <= 60 for line in (first, *further))

@@ -213,14 +213,21 @@ def engine_of(outcome: Outcome) -> str:
 
 
 def steps(trace: Trace, room: int = 110) -> list[str]:
-    """A counterexample, one line for each step; steps that only set the scene are left out."""
+    """A counterexample, step by step; steps that only set the scene are left out."""
     shown = shown_steps(trace)
     lanes = max((len(step.lane or "") for step in shown), default=0)
-    lines = []
+    lines: list[str] = []
     for step in shown:
-        number = shown_number(trace, step.number)
         mark = "  <-- wrong" if step.wrong else ""
-        lines.append(f"  {number:>3}  {step.lane or '':<{lanes}}  {step.label}{mark}")
+        head = f"  {shown_number(trace, step.number):>3}  {step.lane or '':<{lanes}}  "
+        lines += textwrap.wrap(
+            step.label + mark,
+            max(room, len(head) + 40),
+            initial_indent=head,
+            subsequent_indent=" " * (len(head) + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return lines + _wrap(trace.verdict, room, " " * 7) if trace.verdict else lines
 
 
