@@ -45,8 +45,9 @@ lint: $(READY) ## look for faults of style and form
 types: $(BUILT) ## check the types of every package, strictly
 	@$(BIN)/mypy
 
-bench: $(BUILT) ## measure the clock against its peers and the history search, as ratios in one run
+bench: $(BUILT) ## measure the clock against its peers, quorums, and the history search, as ratios in one run
 	@$(BIN)/python tests/bench/bench_hlc.py
+	@$(BIN)/python tests/bench/bench_quorum.py
 	@$(BIN)/python tests/bench/bench_history.py
 
 vectors: $(READY) ## write the conformance vectors anew from the reference

@@ -460,6 +460,47 @@ def test_a_linearizable_write_asks_stamps_sends_and_waits_for_its_quorum_and_its
     assert (run.core.stored_intents(), run.core.open_operations) == ([], 0)
 
 
+def test_a_write_is_not_acknowledged_before_its_intent_is_durable() -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9))
+    assert run(acknowledged(1)) == run(acknowledged(2)) == run(acknowledged(3)) == ()
+    assert run(STORED) == (Reply(1, Outcome.COMMITTED, C),)
+    assert run.core.stored_intents() == []
+
+
+def test_an_eventual_write_is_above_the_token_and_an_eventual_read_repairs_afterwards() -> None:
+    run = Run(EVENTUAL)
+    assert run(PutValue(1, ROW, b"v", token=8)) == (Stamp(1, 8),)
+    with pytest.raises(CallerError, match="version 8 is not above 8: merge that into the clock first"):
+        run(Stamped(1, 8))
+    run(Deadline(1), Read(1, ROW, token=9), answer(3, A))
+    assert run(answer(2, B)) == ()  # Neither is as new as the token.
+    assert run(answer(1, C)) == (Reply(1, Outcome.VALUE, C), *writes(C, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("looked_up", "outcome"), [(9, Outcome.COMMITTED), (8, Outcome.SUPERSEDED), (10, Outcome.NOT_AT_A_QUORUM)]
+)
+def test_a_look_up_says_what_can_be_known(looked_up: int, outcome: Outcome) -> None:
+    run = Run()
+    run(LookUp(1, ROW, looked_up), answer(1, C))
+    assert run(answer(2, C)) == (Reply(1, outcome, C),)
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        (Deadline(1), "0 answers and 1 acknowledgements in time"),
+        (Deliver(OldEpoch(1, 3), 2), "epoch 3 is in force, this operation began in 0"),
+    ],
+)
+def test_what_did_not_reach_its_quorum_says_what_is_known(ending: CoordinatorEvent, reason: str) -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9), acknowledged(1))
+    assert run(ending) == (Reply(1, Outcome.INDETERMINATE, C, reason),)
+    assert run(ending) == ()
+
+
 def test_a_holder_that_answered_counts_with_those_that_acknowledged() -> None:
     run = Run()
     run(PutValue(1, ROW, b"v"), answer(1, A), answer(3, B), answer(2, Held(30)), Stamped(1, 9), STORED)
