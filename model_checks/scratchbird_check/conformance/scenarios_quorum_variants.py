@@ -33,6 +33,21 @@ def one_round() -> Recorder:
     return scene.run
 
 
+def needs_the_sum() -> Recorder:
+    scene = Scene(
+        "quorum_variant_needs_the_sum",
+        "With one replica of three down two are enough to write and to read: max(W, R), not W + R (QUORUM.R3).",
+    )
+    scene.put("1", value="61")
+    scene.asked("1", 1, 2, expects="stamp 0")
+    scene.stamped("1", "a")
+    scene.stored("1")
+    scene.told("1", 1, 2, expects="committed a")
+    scene.read("2")
+    scene.asked("2", 1, 2, expects="value a")
+    return scene.run
+
+
 def asynchronous_repair() -> Recorder:
     scene = Scene(
         "quorum_variant_asynchronous_repair",
@@ -255,6 +270,7 @@ def stamp_again_on_stale() -> Recorder:
 
 VARIANT_SCENARIOS: dict[str, Callable[[], Recorder]] = {
     "one_round": one_round,
+    "needs_the_sum": needs_the_sum,
     "asynchronous_repair": asynchronous_repair,
     "write_back_when_answers_disagree": write_back_when_answers_disagree,
     "settled_at_hitting_set": settled_at_hitting_set,

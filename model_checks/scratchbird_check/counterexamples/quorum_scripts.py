@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scratchbird_check.traces.quorum_judge import Judge, intents, linearizable, session
+from scratchbird_check.traces.quorum_judge import Judge, goes_on, intents, linearizable, session
 from scratchbird_check.traces.quorum_moves import (
     Move,
     acknowledged,
@@ -62,6 +62,9 @@ WRITE_ONE = Setting(THREE, 1, 3)
 BETWEEN = joint(WRITE_ONE, ALL_READ_ONE)
 """From W, R = 1, 3 to 3, 1 there is no way but by 3, 3."""
 EVENTUAL = Setting(THREE, 1, 1, Mode.EVENTUAL)
+
+FIVE = (1, 2, 3, 4, 5)
+MAJORITIES_OF_FIVE = Setting(FIVE, 3, 3)
 
 SCRIPTS: Mapping[str, Script] = {
     "disjoint_quorums": Script(
@@ -347,5 +350,56 @@ SCRIPTS: Mapping[str, Script] = {
             read("r", "c2", hears=(1, 3), holds=THREE),
         ),
         (recover(1, 2), hear("r", 1), hold("r", 3, 2)),
+    ),
+    "strong_by_label": Script(
+        "QRM-6",
+        "A table is called strong because N, W, R = 3, 2, 2; its mode is eventual",
+        "the numbers are the same in both modes, and the promise is not",
+        "In linearizable mode the second write asks first, and takes the higher version.",
+        _same(MAJORITIES, "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
+        (
+            write("first", "a", "c1", hears=(1, 2), holds=(1, 2)),
+            write("second", "b", "c2", hears=(1, 2), holds=(1, 2)),
+            read("r", "c3", hears=(1, 2)),
+        ),
+        wrong_stage=_same(Setting(THREE, 2, 2, Mode.EVENTUAL), "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
+    ),
+    "needs_the_sum": Script(
+        "QRM-7",
+        "N, W, R = 3, 2, 2, r3 is down, and an operation needs W + R replicas",
+        "two replicas are enough for either, and the rule stops at the first failure",
+        "Two replicas answer the query, and two hold the write: that is max(W, R).",
+        _same(MAJORITIES, "c1"),
+        (write("w", "new", "c1", hears=(1, 2), holds=(1, 2)), deadline("w")),
+        (read("r", "c1", hears=(1, 2)),),
+        judge=goes_on,
+    ),
+    "read_only_with_two_down": Script(
+        "QRM-8",
+        "N, W, R = 5, 3, 3 over centres of 2, 2 and 1, and both centres of 2 are down",
+        "a read needs three as a write does",
+        "One replica answers where R = 1: such a table can be read there, and what is read may be old.",
+        _same(Setting(FIVE, 3, 1, Mode.EVENTUAL), "c1", "c2"),
+        (
+            *unseen(write("before", "old", "c1", hears=(1, 2, 3), holds=FIVE)),
+            read("r", "c2", hears=(5,)),
+            deadline("r"),
+        ),
+        judge=goes_on,
+        wrong_stage=_same(MAJORITIES_OF_FIVE, "c1", "c2"),
+    ),
+    "minority_reads": Script(
+        "QRM-9",
+        "N, W, R = 5, 3, 3, and a partition leaves r4 and r5 alone with a coordinator",
+        "R exceeds the minority",
+        "Two replicas answer where R = 2: such a table can be read there, and what is read may be old.",
+        _same(Setting(FIVE, 3, 2, Mode.EVENTUAL), "c1", "c2"),
+        (
+            *unseen(write("before", "old", "c1", hears=(1, 2, 3), holds=FIVE)),
+            read("r", "c2", hears=(4, 5)),
+            deadline("r"),
+        ),
+        judge=goes_on,
+        wrong_stage=_same(MAJORITIES_OF_FIVE, "c1", "c2"),
     ),
 }

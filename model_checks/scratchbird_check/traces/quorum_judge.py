@@ -25,6 +25,16 @@ def session(world: World, lesson: str, promise: str) -> str:
     return _history(world, (Model.READ_YOUR_WRITES, Model.MONOTONIC_READS), lesson, promise)
 
 
+def goes_on(world: World, lesson: str, promise: str) -> str:
+    """Every operation whose time was up had its quorum."""
+    ended_well = (operations.Outcome.VALUE, operations.Outcome.COMMITTED)
+    for client in world.clients.values():
+        if client.reply is not None and client.reply.outcome not in ended_well:
+            reads = client.kind is Kind.READ
+            return words.stops(client.coordinator, client.reply.outcome.value, lesson, promise, reads=reads)
+    return ""
+
+
 def intents(world: World, lesson: str, promise: str) -> str:
     """Whoever lacks an acknowledged write is named in an intent, durable or of a coordinator that is up.
 

@@ -45,6 +45,18 @@ class OneRound(Rules):
         return False
 
 
+class NeedsTheSum(Rules):
+    """An operation goes on only where W + R replicas answer (QRM-7)."""
+
+    __slots__ = ()
+
+    def enough_answers(self, setting: Setting, answers: int) -> bool:
+        return answers >= setting.write_quorum + setting.read_quorum
+
+    def enough_holders(self, setting: Setting, holders: int) -> bool:
+        return holders >= setting.write_quorum + setting.read_quorum
+
+
 class AsynchronousRepair(Rules):
     """A read replies at R answers, and repairs afterwards (QRM-3)."""
 
@@ -286,6 +298,15 @@ def _under(rules: Rules) -> Variant:
     return Variant(Coordinator(rules), Replica(rules))
 
 
+WRONG_SETTINGS = (
+    "disjoint_quorums",
+    "online_change",
+    "strong_by_label",
+    "read_only_with_two_down",
+    "minority_reads",
+)
+"""Variants that are wrong by their settings alone, or by what is expected of them."""
+
 VARIANTS: Mapping[str, Variant] = {
     "one_round": _under(OneRound()),
     "asynchronous_repair": _under(AsynchronousRepair()),
@@ -304,7 +325,7 @@ VARIANTS: Mapping[str, Variant] = {
     "retry_with_new_version": Variant(repeats_under_new_version=True),
     "recovers_as_newest": Variant(recovers_by=newest_setting),
     "own_incarnation_only": Variant(hands_out=own_only),
-    "disjoint_quorums": Variant(),
-    "online_change": Variant(),
+    "needs_the_sum": _under(NeedsTheSum()),
+    **dict.fromkeys(WRONG_SETTINGS, Variant()),
 }
-"""By name. ``disjoint_quorums`` and ``online_change`` are wrong by their settings alone."""
+"""By name."""
