@@ -26,7 +26,7 @@ from scratchbird_check.traces import hlc as json_form
 from scratchbird_check.traces import quorum as quorum_form
 from scratchbird_check.traces import uuid8 as uuid8_form
 from scratchbird_check.variants.hlc import VARIANTS
-from scratchbird_check.variants.quorum import RIGHT
+from scratchbird_check.variants.quorum import RIGHT, WRONG_SETTINGS
 from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
 from scratchbird_reference import quorum, quorum_coordinator, quorum_replica
 from scratchbird_reference.hlc import Reason
@@ -171,8 +171,7 @@ def test_every_wrong_machine_of_quorums_has_its_vector() -> None:
         "retry_with_new_version",
         "recovers_as_newest",
         "own_incarnation_only",
-        "disjoint_quorums",
-        "online_change",
+        *WRONG_SETTINGS,
     }
 
 
