@@ -1,7 +1,8 @@
-"""The production clock: the rules of the reference over machine words, compiled.
+"""The production core: the rules of the reference over machine words, compiled.
 
-Nothing here opens a file or a socket. Start with :class:`scratchbird.hlc.Clock`;
-:class:`scratchbird.hlc.ClockCore` is the same clock with times and random bits as arguments, for checks.
+Nothing here opens a file or a socket. For ids start with :class:`scratchbird.hlc.Clock`;
+:class:`scratchbird.hlc.ClockCore` is the same clock with times and random bits as arguments, for checks. For
+replicated rows see :mod:`scratchbird.quorum`.
 """
 
 try:

@@ -411,6 +411,7 @@ cdef class CoordinatorCore:
     cdef readonly Py_ssize_t max_operations
     cdef readonly Py_ssize_t max_intents
 
+    cdef list intents_in_order(self)
     cdef int take(self, object event, list out) except -1
     cdef int adopt(self, Setting setting) except -1
     cdef int begin(self, Request event, list out) except -1

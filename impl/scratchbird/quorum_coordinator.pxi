@@ -64,9 +64,8 @@ cdef class CoordinatorCore:
 
     def stored_intents(self):
         """The durable intents, by ascending version."""
-        cdef StoredIntent stored
         with cython.critical_section(self):
-            return [Intent(stored.row, stored.held, stored.targets) for _, stored in sorted(self.intents.items())]
+            return self.intents_in_order()
 
     def state(self):
         """The whole state as plain values, in the form that traces use.
@@ -74,12 +73,16 @@ cdef class CoordinatorCore:
         It leaves out what each coordinator may keep in a way of its own: see :meth:`votes`.
         """
         cdef Operation operation
-        intents = [
-            {"row": f"{intent.row:x}", "held": held_to_plain(intent.held), "targets": sorted(intent.targets)}
-            for intent in self.stored_intents()
-        ]
+        cdef Intent intent
         with cython.critical_section(self):
-            value = {"up": self.up, "setting": setting_to_plain(self.setting), "intents": intents}
+            value = {
+                "up": self.up,
+                "setting": setting_to_plain(self.setting),
+                "intents": [
+                    {"row": f"{intent.row:x}", "held": held_to_plain(intent.held), "targets": sorted(intent.targets)}
+                    for intent in self.intents_in_order()
+                ],
+            }
             if self.up:
                 value["incarnations"] = incarnations_to_plain(self.known)
                 value["operations"] = [
@@ -100,31 +103,14 @@ cdef class CoordinatorCore:
         Answers are (replica, :class:`Held`, incarnation) in the order of arrival, acknowledgements (replica,
         incarnation) by ascending replica.
         """
-        cdef Operation operation = self.operations.get(number)
-        cdef int index, position
-        if operation is None:
-            return None
-        setting = operation.members.setting
-        return {
-            "setting": setting,
-            "value": operation.value,
-            "token": number_of(operation.token),
-            "written": operation.written,
-            "intent_is_durable": operation.intent_is_durable,
-            "answers": [
-                (
-                    setting.replicas[operation.order[index]],
-                    operation.answers[index],
-                    operation.votes[operation.order[index]].answered_as,
-                )
-                for index in range(len(operation.answers))
-            ],
-            "acknowledged": sorted([
-                (setting.replicas[position], operation.votes[position].acknowledged_as)
-                for position in range(setting.size)
-                if operation.votes[position].acknowledged_as != ABSENT
-            ]),
-        }
+        cdef Operation operation
+        with cython.critical_section(self):
+            operation = self.operations.get(number)
+            return None if operation is None else votes_of(operation)
+
+    cdef list intents_in_order(self):
+        cdef StoredIntent stored
+        return [Intent(stored.row, stored.held, stored.targets) for _, stored in sorted(self.intents.items())]
 
     # Steps.
 

@@ -55,6 +55,29 @@ cdef class StoredIntent:
     """An intent that is durable. Its targets become fewer as they acknowledge, and the last one ends it."""
 
 
+cdef dict votes_of(Operation operation):
+    """See :meth:`CoordinatorCore.votes`."""
+    cdef Setting setting = operation.members.setting
+    cdef int position
+    cdef Py_ssize_t index
+    cdef list answers = [], acknowledged = []
+    for index in range(len(operation.answers)):
+        position = operation.order[index]
+        answers.append((setting.replicas[position], operation.answers[index], operation.votes[position].answered_as))
+    for position in range(setting.size):
+        if operation.votes[position].acknowledged_as != ABSENT:
+            acknowledged.append((setting.replicas[position], operation.votes[position].acknowledged_as))
+    return {
+        "setting": setting,
+        "value": operation.value,
+        "token": number_of(operation.token),
+        "written": operation.written,
+        "intent_is_durable": operation.intent_is_durable,
+        "answers": answers,
+        "acknowledged": sorted(acknowledged),
+    }
+
+
 cdef Reply ended(Operation operation, str reason):
     """What is known of an operation that did not reach its quorum (rule QUORUM.R8). Nothing is undone."""
     if operation.kind == READ or operation.kind == LOOK_UP:

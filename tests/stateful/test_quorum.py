@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from scratchbird import quorum as production
 from scratchbird.errors import ScratchbirdError
+from scratchbird_check.variants import quorum as variants
 from scratchbird_reference import quorum_messages as messages
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference import quorum_replica as replicas
@@ -834,3 +835,33 @@ def test_production_takes_the_steps_of_the_reference(reached: Counter[str]) -> N
 
 def test_the_interesting_states_were_reached(reached: Counter[str]) -> None:
     assert sorted(what for what in REQUIRED if not reached[what]) == []
+
+
+WRONG = [
+    variants.OneRound,
+    variants.NeedsTheSum,
+    variants.AsynchronousRepair,
+    variants.WriteBackWhenAnswersDisagree,
+    variants.SettledAtHittingSet,
+    variants.AckBeforeIntent,
+    variants.EmptyReplicaVotes,
+    variants.CountsOldIncarnation,
+    variants.RecoversFromOne,
+    variants.TooFewOthers,
+    variants.IgnoresToken,
+    variants.StampsBelowToken,
+    variants.OldEpochServed,
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda rules: rules.__name__)
+def test_a_wrong_rule_on_one_side_is_noticed(wrong: type[Rules]) -> None:
+    """So that the same steps on both sides mean something."""
+    with pytest.raises(AssertionError):
+        explore(300, 60, wrong=wrong())
+
+
+def test_the_same_seed_gives_the_same_runs() -> None:
+    one, two, other = (explore(10, 20, seed) for seed in (5, 5, 6))
+    assert one == two
+    assert one != other
