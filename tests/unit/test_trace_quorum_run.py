@@ -167,6 +167,34 @@ def test_reads_that_go_back_are_shown_in_five_steps() -> None:
     assert 'Before: c1 has written "old" to r1, r2 and r3.' in render(found.refuted, 100)
 
 
+@pytest.mark.parametrize(
+    ("variant", "verdict"),
+    [
+        ("one_round", 'c3 returned "a" after the write of "b" had been acknowledged: '),
+        ("stamps_below_token", 'c2 returned "a" after the write of "b" had been acknowledged: '),
+        (
+            "stamp_again_on_stale",
+            'c2 returned "a" after it had returned "a" and the write of "b" had been ack',
+        ),
+        ("says_not_applied", 'c2 returned "new": the client was told that it is not applied'),
+        ("ack_before_intent", 'r3 lacks "new", which was acknowledged, and no intent names it: nobody will'),
+    ],
+)
+def test_the_verdict_says_what_clients_saw(variant: str, verdict: str) -> None:
+    assert runs.counterexample(variant).refuted.verdict.startswith(verdict)
+
+
+def test_a_lost_disk_is_the_next_life_of_a_replica() -> None:
+    (lost,) = [
+        step for step in runs.counterexample("recovers_from_one").refuted.steps if step.action == "Lose"
+    ]
+    assert [(change.name, change.before, change.after) for change in lost.changes] == [
+        ("holds[r1]", '"new" at 1', "nothing"),
+        ("incarnation[r1]", "1", "2"),
+        ("has a vote[r1]", "yes", "no"),
+    ]
+
+
 def test_an_answer_within_a_step_is_drawn_from_its_replica() -> None:
     found = counterexample("asynchronous_repair")
     assert found is not None

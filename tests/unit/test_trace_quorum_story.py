@@ -39,6 +39,19 @@ EXPECTED = {
         ["r1: loses its disk and starts empty", "r1: gets all that r3 holds, and has a vote again"],
         'read 3 returned nothing after read 2 had returned "a"',
     ),
+    "one_round": (
+        ['write 2: asks nobody; sends "b" to all at version 1', "write 2: has the intent on disk"],
+        'read 3 returned "a" after the write of "b" had been acknowledged: no order of these operations',
+    ),
+    "counts_old_incarnation": (
+        [
+            "r1: gets all that r3 holds, and has a vote again",
+            "read 2: hears nothing from r1",
+            "read 2: finds that nothing is the newest",
+            "read 2: returns nothing",
+        ],
+        'read 2 returned nothing after the write of "a" had been acknowledged: no order of these operations',
+    ),
     "ack_before_intent": (
         ['r1: stores "a" at 1, and says so', "write 1: says: committed"],
         'r2 lacks "a", which was acknowledged, and no intent names it: nobody will ever repair it',
@@ -121,6 +134,19 @@ def test_a_lost_disk_changes_incarnation_and_vote() -> None:
         "incarnation[r1]": ("1", "2"),
         "has a vote[r1]": ("yes", "no"),
     }
+
+
+def test_who_was_heard_before_is_not_heard_again() -> None:
+    """A replica that is done forgets whom it heard; here all hold the same, and nobody learnt anything new."""
+    whole = behaviour("counts_old_incarnation")
+    number = next(n for n, taken in enumerate(whole.states) if taken.state["heard"][0])
+    heard = whole.states[number].state
+    done = {**heard, "heard": (frozenset(),) * 3, "recovering": (0, 0, 0)}
+    trace = parts.tell(replace(whole, states=(*whole.states[: number + 1], Taken(done)), promise=""))
+    assert lines(trace)[-2:] == [
+        "r1: gets all that r2 holds, and has no vote yet",
+        "r1: gets all that r3 holds, and has a vote again",
+    ]
 
 
 def test_what_is_not_known_is_not_claimed() -> None:
