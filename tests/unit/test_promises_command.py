@@ -141,7 +141,7 @@ def test_a_cluster_is_held_against_what_it_expects(cluster: Path, capsys: pytest
 
 
 def test_a_cluster_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(CLUSTER))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(CLUSTER.encode())))
     assert run("--config", "-") == 0
 
 

@@ -47,12 +47,12 @@ def _from_file(options: argparse.Namespace) -> tuple[Table, ...]:
 
 
 def _text(path: Path) -> str:
-    if str(path) == "-":
-        return sys.stdin.read(LARGEST_CONFIG)
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
+        with sys.stdin.buffer if str(path) == "-" else path.open("rb") as file:
+            data = file.read(LARGEST_CONFIG + 1)
+        if len(data) > LARGEST_CONFIG:
             raise UsageError(f"{path} has more than {LARGEST_CONFIG} bytes: this is no configuration")
-        return path.read_text(encoding="utf-8")
+        return data.decode("utf-8")
     except OSError as error:
         raise UsageError(f"{path} can not be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -23,6 +23,23 @@ placements over data centres, and of a cluster's own file; `--expect` makes it a
   back an operation takes at least and at most: both by playing the operation from every state of the row.
 
 No formula fills a cell. A test compares them with the formulas that one would expect.
+
+`--config` reads this of a `cluster.yaml`, and leaves other sections alone:
+
+```yaml
+cluster:
+  nodes:
+    - {{id: 1, datacenter: east}}        # datacenter is optional; one for each node makes a placement
+    - {{id: 2, datacenter: west}}
+    - {{id: 3, datacenter: north}}
+replication:
+  default_mode: linearizable           # or eventual
+  default_factor: 3                    # N; all nodes if it is missing
+  write_quorum: 2
+  read_quorum: 2
+tables:                                # optional; what a table does not say is as above
+  sensor_data: {{mode: eventual, write_quorum: 1, read_quorum: 1}}
+```
 """
 
 SAID = (
