@@ -137,7 +137,7 @@ def test_a_lost_disk_changes_incarnation_and_vote() -> None:
 
 
 def test_who_was_heard_before_is_not_heard_again() -> None:
-    """A replica that is done forgets whom it heard; here all hold the same, and nobody learnt anything new."""
+    """A replica that is done forgets whom it heard; all hold the same, and nobody learnt anything new."""
     whole = behaviour("counts_old_incarnation")
     number = next(n for n, taken in enumerate(whole.states) if taken.state["heard"][0])
     heard = whole.states[number].state
