@@ -58,16 +58,10 @@ ENDS = {
     "ignores_token": 'c2 hears "new" from r1; returns "new"',
     "stamps_below_token": 'c2 reads: hears "b" from r1; returns "b"',
     "rollback": 'c2 reads: hears "new" from r1 and r2; returns "new"',
-    "says_not_applied": (
-        'c2 reads: hears "new" from r1 and nothing from r2; writes it back before it replies; '
-        'hears that r2 holds it; returns "new"'
-    ),
+    "says_not_applied": 'c2 hears that r2 holds it; returns "new"',
     "ack_before_intent": "c1 crashes",
     "online_change": 'c2 hears that r2 and r3 hold it; returns "new"',
-    "old_epoch_served": (
-        "c3 reads: hears nothing from r2; writes it back before it replies; hears that r1 and r3 hold it; "
-        "returns nothing"
-    ),
+    "old_epoch_served": "c3 hears that r1 and r3 hold it; returns nothing",
     "retry_with_new_version": 'c2 reads: hears "b" from r1 and r2; returns "b"',
     "stamp_again_on_stale": 'c2 hears that r1 holds it; returns "b"',
     "empty_replica_votes": 'c2 hears that r3 holds it; returns "new"',
