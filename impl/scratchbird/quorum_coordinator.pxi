@@ -88,10 +88,8 @@ cdef class CoordinatorCore:
                 value["operations"] = [
                     {
                         "operation": f"{number:x}",
-                        "row": f"{operation.row:x}",
                         "kind": KINDS[operation.kind],
                         "phase": PHASES[operation.phase],
-                        "epoch": operation.members.setting.epoch,
                     }
                     for number, operation in sorted(self.operations.items(), key=_row_of)
                 ]

@@ -68,6 +68,7 @@ cdef dict votes_of(Operation operation):
         if operation.votes[position].acknowledged_as != ABSENT:
             acknowledged.append((setting.replicas[position], operation.votes[position].acknowledged_as))
     return {
+        "row": operation.row,
         "setting": setting,
         "value": operation.value,
         "token": number_of(operation.token),

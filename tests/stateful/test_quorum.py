@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from scratchbird import quorum as production
 from scratchbird.errors import ScratchbirdError
+from scratchbird_check.traces.quorum import coordinator_to_json, replica_to_json
 from scratchbird_check.variants import quorum as variants
 from scratchbird_reference import quorum_messages as messages
 from scratchbird_reference import quorum_operations as operations
@@ -169,7 +170,7 @@ def reference_coordinator(state: operations.State) -> Any:
         value["incarnations"] = state.volatile.incarnations
         value["operations"] = {
             number: {
-                "row": f"{one.row:x}",
+                "row": one.row,
                 "kind": one.kind.value,
                 "phase": one.phase.value,
                 "setting": plain(one.setting),
@@ -207,7 +208,7 @@ def our_coordinator(core: production.CoordinatorCore) -> Any:
             votes = core.votes(int(one["operation"], 16))
             assert votes is not None
             value["operations"][int(one["operation"], 16)] = {
-                **{name: one[name] for name in ("row", "kind", "phase")},
+                **{name: one[name] for name in ("kind", "phase")},
                 **{name: plain(part) for name, part in votes.items()},
             }
     return value
@@ -801,8 +802,11 @@ class QuorumMachine(RuleBasedStateMachine):
                 self.anything(draw(coordinators), picked, sender, told, data)
 
     def teardown(self) -> None:
+        """At the end also the form in which traces show a state."""
         for node in self.nodes.values():
             node._same_state()
+            to_json = replica_to_json if isinstance(node.name, int) else coordinator_to_json
+            assert node.core.state() == to_json(node.state)
 
 
 def explore(examples: int, steps: int, seed_number: int = SEED, wrong: Rules | None = None) -> Counter[str]:

@@ -530,6 +530,13 @@ def test_what_was_said_before_a_disk_was_lost_is_not_counted() -> None:
     assert run.core.incarnations == ((1, 2), (2, 1))
 
 
+def test_an_acknowledgement_that_was_overtaken_does_not_take_the_place_of_the_later_one() -> None:
+    run = Run()
+    run(PutValue(1, ROW, b"v", reserved=9), STORED)
+    run(acknowledged(1, told=((1, 2),)), acknowledged(1, told=((1, 1),)))
+    assert run(acknowledged(2)) == (Reply(1, Outcome.COMMITTED, C),)
+
+
 def test_an_intent_of_a_closed_operation_is_kept_and_merged() -> None:
     run = Run()
     run(PutValue(1, ROW, b"v", reserved=9), acknowledged(1), Deadline(1))
@@ -568,11 +575,12 @@ def test_a_coordinator_shows_its_operations_in_the_form_of_traces() -> None:
     assert (state["up"], state["setting"]["epoch"], state["intents"]) == (True, 2, [])
     assert state["incarnations"] == [[1, 1], [2, 1], [3, 1]]
     assert state["operations"] == [
-        {"operation": "3", "row": "11", "kind": "write", "phase": "writing", "epoch": 2},
-        {"operation": "1a", "row": "7", "kind": "read", "phase": "asking", "epoch": 0},
+        {"operation": "3", "kind": "write", "phase": "writing"},
+        {"operation": "1a", "kind": "read", "phase": "asking"},
     ]
     votes = run.core.votes(26)
     assert votes is not None
+    assert (votes["row"], votes["setting"].epoch) == (ROW, 0)
     assert (votes["answers"], votes["acknowledged"], votes["written"]) == ([(2, A, 1)], [], None)
 
 
