@@ -79,6 +79,7 @@ REQUIRED = frozenset(
     "an intent of a closed operation was kept",
     "an intent was merged with another one",
     "an operation outlived its setting",
+    "an exchange that does not count told of its epoch",
     "incarnations named a stranger",
     "one version came with two values",
     "stale before silent",
@@ -315,6 +316,9 @@ class Node:
             was, now = before.durable, self.state.durable
             if was.recovering is not None:
                 self.reached["a replica that lost its disk has a vote again"] += now.recovering is None
+                self.reached["an exchange that does not count told of its epoch"] += (
+                    name == "Exchanged" and now == dataclasses.replace(was, epoch=now.epoch) != was
+                )
                 self.reached["a replica that lost its disk took a write"] += name == "Write" and was != now
             return
         intents, left = dict(before.durable.intents), dict(self.state.durable.intents)
@@ -669,6 +673,11 @@ class QuorumMachine(RuleBasedStateMachine):
         self, replica: int, other: int, told: tuple[tuple[int, int], ...], data: st.DataObject
     ) -> None:
         epoch = data.draw(st.integers(0, self.epoch + 1))
+        recovering = [
+            name for name in REPLICAS if self.node(name).up and self.node(name).state.durable.recovering
+        ]
+        if data.draw(st.booleans()) and recovering:
+            replica = data.draw(st.sampled_from(recovering))
         if data.draw(st.booleans()):
             event = deliver(other, "Exchange", epoch=epoch, incarnations=told)
         else:
@@ -676,7 +685,9 @@ class QuorumMachine(RuleBasedStateMachine):
                 other,
                 "Exchanged",
                 epoch=epoch,
-                incarnation=data.draw(st.sampled_from((0, self.incarnations[replica]))),
+                incarnation=data.draw(
+                    st.sampled_from((0, self.incarnations[replica], self.incarnations[replica]))
+                ),
                 rows=((7, held(self.version(data.draw(picks)), data.draw(values))),),
                 incarnations=told,
             )
@@ -734,10 +745,10 @@ class QuorumMachine(RuleBasedStateMachine):
     def trouble(self, data: st.DataObject) -> None:
         """What happens now and then only: more of it, and no operation would come far."""
         draw = data.draw
-        match draw(st.integers(0, 5)):
+        match draw(st.integers(0, 7)):
             case 0:
                 self.crash(draw(names))
-            case 1:
+            case 1 | 6 | 7:
                 self.lose_disk(draw(members), data, draw(st.booleans()))
             case 2:
                 self.start_as_before(draw(members), draw(some_settings()), draw(st.booleans()))

@@ -423,6 +423,21 @@ def test_a_lost_disk_has_no_vote_before_enough_others_were_heard() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sender", "life"), [(1, 2), (9, 2), (2, 1)], ids=["itself", "a stranger", "to an earlier life"]
+)
+def test_an_exchange_that_does_not_count_tells_of_its_epoch_all_the_same(sender: int, life: int) -> None:
+    core = up(incarnations=((1, 2),), recovering=LINEARIZABLE)
+    assert core.step(Deliver(Exchanged(7, life, ((ROW, A),), ((3, 9),)), sender)) == ()
+    assert (core.epoch, len(core), core.incarnations, core.state()["heard"]) == (7, 0, ((1, 2),), [])
+
+
+def test_a_replica_that_recovers_remembers_who_began_anew() -> None:
+    core = up(incarnations=((1, 2),), recovering=LINEARIZABLE)
+    assert core.step(Deliver(Exchange(7, ((2, 3),)), 2)) == ()
+    assert (core.epoch, core.incarnations) == (7, ((1, 2), (2, 3)))
+
+
 def test_a_replica_shows_its_state_in_the_form_of_traces() -> None:
     core = ReplicaCore(1, rows=((17, Held(255, b"\x01")), (3, Held(1))), recovering=LINEARIZABLE, epoch=2)
     setting = {
