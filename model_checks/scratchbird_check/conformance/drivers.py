@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
+from scratchbird_check.conformance.production_quorum import ProductionQuorum
 from scratchbird_check.conformance.quorum_machine import QuorumMachine
 from scratchbird_check.conformance.quorum_machine import config_from_json as quorum_config_from_json
 from scratchbird_check.traces import hlc, uuid8
@@ -193,7 +194,7 @@ class ReferenceDriver:
 
 
 class ProductionDriver:
-    """The production core, ``scratchbird.hlc.ClockCore`` and ``scratchbird.uuid8.UuidV8``.
+    """The production core: ``scratchbird.hlc``, ``scratchbird.uuid8`` and ``scratchbird.quorum``.
 
     :raises MissingImplementationError: if the package is not built.
     """
@@ -203,6 +204,7 @@ class ProductionDriver:
         try:
             self._hlc = importlib.import_module("scratchbird.hlc")
             self._uuid8 = importlib.import_module("scratchbird.uuid8")
+            self._quorum = importlib.import_module("scratchbird.quorum")
         except ImportError as error:
             raise MissingImplementationError(
                 f"the production package is not built here ({error}): it needs a C compiler; install one and "
@@ -216,7 +218,11 @@ class ProductionDriver:
         if hello.part == "uuid8":
             return
         if hello.part == "quorum":
-            raise DeclinedError("the production core does not have part quorum yet")
+            try:
+                self._core = ProductionQuorum(self._quorum, hello.config, hello.node_id)
+            except (ValueError, TypeError) as error:
+                raise HelloRefusedError(str(error)) from None
+            return
         settings = dict(hello.config)
         if settings.pop("counters_per_ms", MAX_COUNTER + 1) != MAX_COUNTER + 1:
             raise DeclinedError("the production clock has 4096 counters a millisecond, always")
@@ -229,6 +235,8 @@ class ProductionDriver:
         try:
             if self._part == "uuid8":
                 return Answer((uuid8.step(event, self._uuid8.UuidV8),), {})
+            if isinstance(self._core, ProductionQuorum):
+                return Answer(self._core.step(event), self.state())
             effects = self._call(event)
         except (ValueError, TypeError) as error:  # Its CallerError is a ValueError too.
             return Answer((), self.state(), str(error) or type(error).__name__)

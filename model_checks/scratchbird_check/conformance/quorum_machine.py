@@ -78,7 +78,7 @@ class QuorumMachine:
         assert self._coordinator is not None
         read = json_form.event_from_json(event, json_form.COORDINATOR_EVENTS)
         if isinstance(read, operations.Deliver):
-            _check_delivery(read)
+            check_delivery(read)
         self._coordinator, effects = self._variant.coordinator.step(self._coordinator, read)
         return json_form.effects_to_json(effects)
 
@@ -90,7 +90,7 @@ class QuorumMachine:
         return json_form.coordinator_to_json(self._coordinator)
 
 
-def _check_delivery(event: operations.Deliver) -> None:
+def check_delivery(event: operations.Deliver) -> None:
     """What the reference's types say already, and JSON does not."""
     if event.sender is None:
         raise ValueError("a message to a coordinator comes from a replica: sender is missing")

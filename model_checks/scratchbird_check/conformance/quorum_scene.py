@@ -6,6 +6,7 @@ each kind that one has sent another about an operation. It may be handed over at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from scratchbird_check.conformance.drivers import Answer
@@ -34,11 +35,14 @@ def held(version: str = "0", value: str | None = None) -> Json:
 
 def words(answer: Answer) -> str:
     """What came of an event: ``query>1,2,3``, ``stamp 8``, ``intent + write>1,2,3``, ``committed 9``."""
-    if answer.error:
-        return "error"
+    return "error" if answer.error else effect_words(answer.effects)
+
+
+def effect_words(effects: Sequence[Json]) -> str:
+    """Effects in a few words."""
     sent: dict[str, list[Any]] = {}
     said = []
-    for effect in answer.effects:
+    for effect in effects:
         match effect["effect"]:
             case "send":
                 sent.setdefault(effect["message"]["message"], []).append(effect["to"])

@@ -140,7 +140,7 @@ class RandomQuorumRun:
             return node, {"event": "stamp_refused", "operation": number, "reason": "no"}, None
         clock = max(self._clocks[node], above) + 1 + self._below(3)
         self._clocks[node] = clock
-        if self._below(12) == 0:
+        if self._below(12) == 0 and above:
             clock = above  # Not above it: an error.
             self._stamps.append((node, number, above))
         return node, {"event": "stamped", "operation": number, "version": f"{clock:x}"}, None

@@ -36,7 +36,8 @@ def one_round() -> Recorder:
 def needs_the_sum() -> Recorder:
     scene = Scene(
         "quorum_variant_needs_the_sum",
-        "With one replica of three down two are enough to write and to read: max(W, R), not W + R (QUORUM.R3).",
+        "With one replica of three down, two are enough to write and to read: max(W, R), not W + R "
+        "(QUORUM.R3).",
     )
     scene.put("1", value="61")
     scene.asked("1", 1, 2, expects="stamp 0")
