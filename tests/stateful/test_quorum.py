@@ -40,7 +40,7 @@ ROWS = (7, 7, 7, messages.MAX_ROW)
 VALUES = (b"", b"v", b"w", b"vv", None)
 STEPS_UP = (1, 1, 2, (1 << 64) - 1, 1 << 64)
 """How far a version is above what it must be above: also across the border of its two words."""
-QUORUMS = ((2, 2), (1, 3), (3, 1), (2, 3), (1, 1))
+QUORUMS = ((2, 2), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2), (1, 1))
 
 REQUIRED = frozenset(
     f"{event}: {came}"
@@ -678,6 +678,7 @@ class QuorumMachine(RuleBasedStateMachine):
         ]
         if data.draw(st.booleans()) and recovering:
             replica = data.draw(st.sampled_from(recovering))
+            epoch = self.node(replica).state.durable.epoch + data.draw(st.integers(0, 1))
         if data.draw(st.booleans()):
             event = deliver(other, "Exchange", epoch=epoch, incarnations=told)
         else:
@@ -841,7 +842,17 @@ def explore(examples: int, steps: int, seed_number: int = SEED, wrong: Rules | N
 
 @pytest.fixture(scope="module")
 def reached() -> Counter[str]:
-    return explore(300, 60)
+    """Of one seed, and of more where a state was missed.
+
+    Hypothesis also draws numbers that it finds in the source of the modules that are loaded: a seed is the same
+    runs only where the same ones are.
+    """
+    found: Counter[str] = Counter()
+    for number in range(SEED, SEED + 4):
+        found += explore(300, 60, number)
+        if all(found[what] for what in REQUIRED):
+            break
+    return found
 
 
 def test_production_takes_the_steps_of_the_reference(reached: Counter[str]) -> None:
@@ -873,7 +884,7 @@ WRONG = [
 def test_a_wrong_rule_on_one_side_is_noticed(wrong: type[Rules]) -> None:
     """So that the same steps on both sides mean something."""
     with pytest.raises(AssertionError):
-        explore(300, 60, wrong=wrong())
+        explore(900, 60, wrong=wrong())  # It ends at the first difference.
 
 
 def test_the_same_seed_gives_the_same_runs() -> None:
