@@ -844,8 +844,8 @@ def explore(examples: int, steps: int, seed_number: int = SEED, wrong: Rules | N
 def reached() -> Counter[str]:
     """Of one seed, and of more where a state was missed.
 
-    Hypothesis also draws numbers that it finds in the source of the modules that are loaded: a seed is the same
-    runs only where the same ones are.
+    Hypothesis also draws numbers that it finds in the source of the modules that are loaded: a seed is the
+    same runs only where the same ones are.
     """
     found: Counter[str] = Counter()
     for number in range(SEED, SEED + 4):
