@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scratchbird_check import ledger, manifest, resources
+from scratchbird_check.capacity import options as capacity_options
 from scratchbird_check.conformance.drivers import PARTS as CONFORMANCE_PARTS
 from scratchbird_check.errors import CheckError, UsageError
 from scratchbird_check.manifest import ENGINES, PARTS, PROFILES, suggest
@@ -34,6 +35,7 @@ examples:
   scratchbird_check trace run.ndjson             replay a run through the reference
   scratchbird_check conform --command "node clock.js"
   scratchbird_check guarantees --config cluster.yaml --expect linearizable
+  scratchbird_check capacity hints --outage 3h --writes 50000
 
 exit status: 0 all as expected, 1 something unexpected, 2 wrong use, 3 a required engine is missing,
              4 unknown (history only), 74 the output could not be written
@@ -238,6 +240,13 @@ def guarantees(options: argparse.Namespace) -> int:
     return command.run(options)
 
 
+def capacity(options: argparse.Namespace) -> int:
+    """``capacity``: how long hints take, what a node holds, and what of the published figures is right."""
+    from scratchbird_check.capacity import command
+
+    return command.run(options)
+
+
 def history(options: argparse.Namespace) -> int:
     """``history``: hold a recorded history against a consistency model; 4 is unknown."""
     from scratchbird_history import command
@@ -262,6 +271,7 @@ COMMANDS = {
     "trace": trace,
     "conform": conform,
     "guarantees": guarantees,
+    "capacity": capacity,
     "history": history,
     "tools": tools,
 }
@@ -321,6 +331,10 @@ def build_parser() -> Parser:
     sub.add_argument("--seed", type=_number(0), default=0, metavar="N", help="of the random runs (0)")
     sub = add("guarantees", "tell what N, W and R of a table promise, and why", promises_options.EPILOG)
     promises_options.add_arguments(sub)
+    sub = add(
+        "capacity", "tell how long hints take to drain, and what each node holds", capacity_options.EPILOG
+    )
+    capacity_options.add_arguments(sub)
     sub = add("history", "tell whether a recorded history is linearizable, or less", history_options.EPILOG)
     history_options.add_arguments(sub)
     sub = add("tools", "show which tools were found and what is missing, or install what can be")

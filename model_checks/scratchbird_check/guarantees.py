@@ -1,4 +1,5 @@
-"""Writes ``docs/guarantees.md``, the README's verdict table and its picture, from ledger and manifest.
+"""Writes ``docs/guarantees.md``, the README's verdict table and its picture, from ledger and manifest, and
+``docs/capacity.md`` from the formulas of sizing.
 
 The verdicts written are those that every run must find: a run that finds another one fails. So the documents
 need no run to be written, and can not say what no check stands for.
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scratchbird_check import ledger, manifest, resources
+from scratchbird_check.capacity import page as capacity
 from scratchbird_check.counterexamples import counterexample
 from scratchbird_check.ledger import Property
 from scratchbird_check.manifest import Check
@@ -75,6 +77,7 @@ def documents(root: Path) -> dict[Path, str]:
     return {
         root / "docs" / "guarantees.md": guarantees(properties, checks),
         readme: with_table(readme.read_text(encoding="utf-8"), table(properties)),
+        root / "docs" / "capacity.md": capacity.document(),
         root / "docs" / "stall-and-reset.svg": picture("stall_and_reset"),
     }
 
