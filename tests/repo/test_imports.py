@@ -21,7 +21,7 @@ FOLDERS = {
 ALLOWED = {
     "scratchbird_reference": {"scratchbird_reference"},
     "scratchbird": {"scratchbird", "cython", "cpython", "libc", "posix"},
-    "scratchbird_node": {"scratchbird_node", "scratchbird"},
+    "scratchbird_node": {"scratchbird_node", "scratchbird", "google_crc32c"},
     "scratchbird_proofs": {"scratchbird_proofs", "scratchbird_reference", "z3"},
     "scratchbird_history": {"scratchbird_history", "cpython", "libc"},
 }
