@@ -58,6 +58,9 @@ _MARK_TAIL = struct.Struct(">II")
 _FROZEN = struct.Struct(">8sHH")
 """The beginning of a header of any version; its last four bytes are its checksum in any version."""
 
+MAX_HEADER = 512
+"""No header of any version is longer, in bytes."""
+
 CHUNK = 1 << 20
 BLOCK = 4096
 
@@ -334,7 +337,7 @@ def read_marks(files: Files, path: Path, name: Name) -> Iterator[tuple[int, int]
     """
     file = files.read_from(path)
     try:
-        header = _read_what_can_be_read(file, 0, HEADER.size)
+        header = _read_what_can_be_read(file, 0, MAX_HEADER)
         if not check_header(header, name, MARKS_MAGIC, path):
             yield None
         marker, seed, at = name.marker, name.seed, HEADER.size

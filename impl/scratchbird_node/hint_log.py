@@ -32,7 +32,7 @@ from scratchbird.errors import CallerError
 from scratchbird_node import hint_format
 from scratchbird_node.errors import DiskFaultError, FileError, FileMissingError
 from scratchbird_node.files import Appending, Files
-from scratchbird_node.hint_format import HEADER, MAX_INDEX, MAX_NUMBER, RECORD, Foreign, Name, Scanner
+from scratchbird_node.hint_format import MAX_INDEX, MAX_NUMBER, RECORD, Foreign, Name, Scanner
 from scratchbird_node.hint_reader import HintReader
 from scratchbird_node.hint_segment import Segment
 from scratchbird_node.hint_words import Damage, Report, Settings
@@ -279,7 +279,7 @@ class HintLog:
         """Whether a segment begins as it should, and how many records it has if it was closed in order."""
         file = self._files.read_from(path)
         try:
-            header = file.read(0, HEADER.size)
+            header = file.read(0, hint_format.MAX_HEADER)
             good = hint_format.check_header(header, name, hint_format.SEGMENT_MAGIC, path)
             return good, hint_format.sealed_count(file, name, size)
         except DiskFaultError:

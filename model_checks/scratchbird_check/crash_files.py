@@ -237,7 +237,7 @@ class CrashFiles:
         self._change(Change(str(path.parent), str(path), None, self._node(path)))
 
     def sync_folder(self, folder: Path, what: str) -> None:
-        self._call("sync", what)
+        self._call("sync", what, folder)
         mine = [change for change in self._changes if change.folder == str(folder)]
         if self._sync(what, needed=bool(mine)):
             for change in mine:
@@ -338,7 +338,7 @@ class CrashReading:
         files.open_files += 1
 
     def read(self, offset: int, length: int) -> bytes:
-        self._files._call(f"read {offset}-{offset + length} of", self._path)
+        self._files._call(f"pread {offset} {offset + length}", self._path)
         return self._node.all[offset : offset + length]
 
     def close(self) -> None:
