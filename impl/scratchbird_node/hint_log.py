@@ -325,7 +325,7 @@ class HintLog:
                 continue
             segment.generations.append(generation)
             segment.marks_bytes += size
-            if bad:
+            if bad and size:  # A crash may leave an empty file, in which nothing is bad.
                 self._report(Damage(str(path), 0, size, _BAD_MARKS))
 
     # --- the segment that is appended to ------------------------------------------------------------------

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scratchbird.errors import CallerError
+from scratchbird_node.errors import FileError
 from scratchbird_node.files import Files, is_left_over, replace
 from scratchbird_node.hint_format import MAX_TARGET, VERSION_BYTES
 from scratchbird_node.hint_words import Damage, Report
@@ -31,7 +32,8 @@ HIGHEST = b"\xff" * VERSION_BYTES
 MAX_RANGES = 1024
 """With more ranges than this, a target is owed everything."""
 MAX_RANGE_CHARACTERS = 200
-MAX_BYTES = 1 << 20
+MAX_BYTES = 4 << 20
+"""Larger than any file of marks."""
 
 MAGIC = "scratchbird repairs owed, version 1"
 _NAME = re.compile(r"([0-9]{1,20})\.owed")
@@ -141,9 +143,15 @@ class OwedMarks:
         target = int(name.removesuffix(".owed"))
         file = self._files.read_from(path)
         try:
-            data = file.read(0, MAX_BYTES)
+            data = file.read(0, MAX_BYTES + 1)
         finally:
             file.close()
+        if len(data) > MAX_BYTES:
+            raise FileError(
+                str(path),
+                f"it is longer than {MAX_BYTES} bytes, which no list of repairs owed is: move it away, start "
+                f"again, and repair all ranges of target {target}",
+            )
         try:
             return decode(data, target)
         except ValueError as error:
