@@ -23,13 +23,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from scratchbird_node.errors import DiskFaultError, FormatError
-from scratchbird_node.files import Files, Reading
+from scratchbird_node.files import Reading
 
 try:
     import google_crc32c
@@ -277,7 +276,7 @@ class Scanner:
             return False
         if self._at + size > self._start + len(self._buffer):
             length = min(max(CHUNK, size), end - self._at)
-            self._buffer = _read_what_can_be_read(self._file, self._at, length)
+            self._buffer = read_what_can_be_read(self._file, self._at, length)
             self._start = self._at
         return self._at + size <= self._start + len(self._buffer)
 
@@ -308,7 +307,7 @@ class Scanner:
             self._bad_since = -1
 
 
-def _read_what_can_be_read(file: Reading, offset: int, length: int) -> bytes:
+def read_what_can_be_read(file: Reading, offset: int, length: int) -> bytes:
     """Zeros stand for blocks that the medium does not give back, so that the records around them are
     found.
     """
@@ -325,34 +324,3 @@ def _read_what_can_be_read(file: Reading, offset: int, length: int) -> bytes:
                 pieces.append(bytes(size))
             at += size
         return b"".join(pieces)
-
-
-def read_marks(files: Files, path: Path, name: Name) -> Iterator[tuple[int, int] | None]:
-    """The runs of paid indexes in a file of marks, both ends included, and ``None`` for each bad place.
-
-    A mark that is bad is passed over: its hints are delivered once more, which does no harm.
-
-    :raises FormatError: if the file is of a newer version.
-    :raises Foreign: if it holds the marks of another segment.
-    """
-    file = files.read_from(path)
-    try:
-        header = _read_what_can_be_read(file, 0, MAX_HEADER)
-        if not check_header(header, name, MARKS_MAGIC, path):
-            yield None
-        marker, seed, at = name.marker, name.seed, HEADER.size
-        while data := _read_what_can_be_read(file, at, CHUNK // MARK.size * MARK.size):
-            good = True
-            for offset in range(0, len(data) - MARK.size + 1, MARK.size):
-                found, crc, first, last = MARK.unpack_from(data, offset)
-                tail = data[offset + 8 : offset + MARK.size]
-                # Marks have one size and are never torn off but at the end, so that each has a fixed place.
-                if found == marker and first <= last and checksum(tail, seed) == crc:
-                    yield first, last
-                else:
-                    good = False
-            if not good or len(data) % MARK.size:
-                yield None
-            at += len(data)
-    finally:
-        file.close()

@@ -1,5 +1,4 @@
-"""The hints for one target: what it has yet to be told, on disk, in order, until it is paid (rule
-QUORUM.R11).
+"""The hints for one target: what it has yet to be told, on disk, in order, until it is paid (QUORUM.R11).
 
 A log is a row of segments (:mod:`scratchbird_node.hint_format`). Why no crash and no damage loses a hint that
 was acknowledged:
@@ -32,7 +31,9 @@ from scratchbird.errors import CallerError
 from scratchbird_node import hint_format
 from scratchbird_node.errors import DiskFaultError, FileError, FileMissingError
 from scratchbird_node.files import Appending, Files
+from scratchbird_node.hint_aside import ENDINGS, Aside
 from scratchbird_node.hint_format import MAX_INDEX, MAX_NUMBER, RECORD, Foreign, Name, Scanner
+from scratchbird_node.hint_marks import Marks
 from scratchbird_node.hint_reader import HintReader
 from scratchbird_node.hint_segment import Segment
 from scratchbird_node.hint_words import Damage, Report, Settings
@@ -41,16 +42,11 @@ RECORDS = "hint records"
 FOUND = "hint records found at the start"
 SEGMENT_NAME = "name of a segment of hints"
 REMOVAL = "removal of paid segments"
-MARKS = "paid marks"
-MARKS_NAME = "name of paid marks"
-ASIDE = "bad bytes kept aside"
-ASIDE_NAME = "name of bad bytes kept aside"
 
 _BAD_BYTES = (
     "no hint can be read there: a crash cut it off, or the disk damaged it. The hints around it are "
     "delivered, and the bytes are kept; repair the ranges of this target if no crash explains it"
 )
-_BAD_MARKS = "some marks are torn or damaged: the hints they name are delivered once more, which does no harm"
 
 
 class HintLog:
@@ -85,7 +81,8 @@ class HintLog:
         self._active: Appending | None = None
         self._active_segment: Segment | None = None
         self._last_number = 0
-        self._aside_bytes = 0
+        self._aside = Aside(files, folder, report)
+        self._marks = Marks(files, folder, self._aside, self.guard)
         self._load(names)
 
     # --- what is there ------------------------------------------------------------------------------------
@@ -100,7 +97,7 @@ class HintLog:
     def size(self) -> int:
         """What the target's files take on the disk, bad bytes kept aside included."""
         with self.guard:
-            return self._aside_bytes + sum(
+            return self._aside.size + sum(
                 segment.size + segment.marks_bytes for segment in self._segments.values()
             )
 
@@ -194,17 +191,15 @@ class HintLog:
         except FileError as error:
             failures.append(error)
         with self.guard:
-            gone = [
-                segment
-                for segment in self._segments.values()
-                if segment.closed and not segment.pending and segment.name.number != self._last_number
-            ]
-            unsynced = [
-                segment for segment in self._segments.values() if segment.unsynced and segment not in gone
-            ]
+            gone, unsynced = [], []
+            for number, segment in self._segments.items():
+                if segment.closed and not segment.pending and number != self._last_number:
+                    gone.append(segment)
+                elif segment.unsynced:
+                    unsynced.append(segment)
         for segment in unsynced:
             try:
-                self._write_marks(segment)
+                self._marks.write(segment)
             except FileError as error:
                 failures.append(error)
         try:
@@ -238,8 +233,8 @@ class HintLog:
         for text in names:
             parsed = hint_format.parse_name(text)
             if parsed is None:
-                if text.endswith((".bad", ".foreign")):
-                    self._aside_bytes += self._files.size(self._folder / text)
+                if text.endswith(ENDINGS):
+                    self._aside.found(text)
             elif parsed[1] is not None:
                 marks.setdefault(parsed[0], []).append(parsed[1])
                 self._last_number = max(self._last_number, parsed[0].number)
@@ -249,23 +244,22 @@ class HintLog:
         for name, generations in marks.items():
             segment = self._segments.get(name.number)
             if segment is None or segment.name != name:
-                for generation in generations:  # Its segment was removed, durably.
-                    self._files.remove(self._folder / name.marks(generation))
+                self._marks.remove_orphans(name, generations)
             else:
-                self._load_marks(segment, generations)
+                self._marks.load(segment, generations)
 
     def _load_segment(self, name: Name) -> None:
         path = self._folder / name.segment
         self._last_number = max(self._last_number, name.number)
         if name.number in self._segments:
-            self._put_aside(path, f"segment {name.number} of target {name.target} is there twice")
+            self._aside.put(path, f"segment {name.number} of target {name.target} is there twice")
             return
         size = self._files.size(path)
         segment = Segment(name, end=size, closed=True)
         try:
             segment.header_is_good, count = self._ends(path, name, size)
         except Foreign as error:
-            self._put_aside(path, str(error))
+            self._aside.put(path, str(error))
             return
         self._segments[name.number] = segment
         if count is not None and segment.header_is_good:
@@ -308,26 +302,6 @@ class HintLog:
         finally:
             scanner.close()
 
-    def _load_marks(self, segment: Segment, generations: list[int]) -> None:
-        segment.generation = max(generations)
-        for generation in generations:
-            path = self._folder / segment.name.marks(generation)
-            size = self._files.size(path)
-            bad = False
-            try:
-                for run in hint_format.read_marks(self._files, path, segment.name):
-                    if run is None:
-                        bad = True
-                    else:
-                        segment.pay_run(run[0], min(run[1], segment.count - 1))
-            except Foreign as error:
-                self._put_aside(path, str(error))
-                continue
-            segment.generations.append(generation)
-            segment.marks_bytes += size
-            if bad and size:  # A crash may leave an empty file, in which nothing is bad.
-                self._report(Damage(str(path), 0, size, _BAD_MARKS))
-
     # --- the segment that is appended to ------------------------------------------------------------------
 
     def _open_active(self) -> tuple[Appending, Segment]:
@@ -336,7 +310,11 @@ class HintLog:
         segment = self._active_segment
         assert segment is not None
         if self._active is None:
-            self._active = self._files.append_to(self._folder / segment.name.segment, new=False)
+            try:
+                self._active = self._files.append_to(self._folder / segment.name.segment, new=False)
+            except BaseException:
+                self._abandon_active()
+                raise
         return self._active, segment
 
     def _begin_segment(self) -> None:
@@ -375,9 +353,7 @@ class HintLog:
         return len(pieces), b"".join(pieces)
 
     def _abandon_active(self) -> None:
-        """After a failure nobody knows what the file holds behind the last sync: it is not appended to
-        again.
-        """
+        """Append no more: after a failure nobody knows what the file holds behind the last sync."""
         segment, self._active_segment = self._active_segment, None
         if segment is not None:
             with self.guard:
@@ -418,44 +394,6 @@ class HintLog:
         self.let_go_of_file()
         self._active_segment = None
 
-    # --- marks --------------------------------------------------------------------------------------------
-
-    def _write_marks(self, segment: Segment) -> None:
-        with self.guard:
-            fresh = segment.needs_new_marks
-            runs = segment.take_runs()
-            if fresh:
-                segment.needs_new_marks = False  # From here on payments are remembered as runs.
-                segment.generation += 1
-                segment.generations.append(segment.generation)
-        path = self._folder / segment.name.marks(segment.generation)
-        data = b"".join(hint_format.encode_mark(segment.name, first, last) for first, last in runs)
-        if fresh:
-            data = hint_format.encode_header(segment.name, hint_format.MARKS_MAGIC) + data
-        try:
-            file = self._files.append_to(path, new=fresh)
-            try:
-                file.append(data)
-                file.sync(MARKS)
-            finally:
-                file.close()
-            if fresh:
-                self._files.sync_folder(self._folder, MARKS_NAME)
-        except BaseException:
-            with self.guard:
-                segment.marks_failed()
-            raise
-        with self.guard:
-            segment.marks_written(len(data), fresh=fresh)
-        if fresh:
-            self._remove_marks(segment, keep=segment.generation)
-
-    def _remove_marks(self, segment: Segment, keep: int = 0) -> None:
-        for generation in [each for each in segment.generations if each != keep]:
-            with contextlib.suppress(FileMissingError):
-                self._files.remove(self._folder / segment.name.marks(generation))
-            segment.generations.remove(generation)
-
     # --- what goes, and what is kept ----------------------------------------------------------------------
 
     def _remove(self, gone: Sequence[Segment], failures: list[FileError]) -> None:
@@ -464,7 +402,7 @@ class HintLog:
             path = self._folder / segment.name.segment
             try:
                 if segment.bad or segment.whole_is_bad:
-                    self._keep_bad_bytes(segment, path)
+                    self._aside.keep(segment, path)
                 segment.removed = True
                 with contextlib.suppress(FileMissingError):
                     self._files.remove(path)
@@ -478,56 +416,12 @@ class HintLog:
             for segment in removed:
                 del self._segments[segment.name.number]
         for segment in removed:
-            self._remove_marks(segment)
-
-    def _keep_bad_bytes(self, segment: Segment, path: Path) -> None:
-        """Copy what is bad into files of its own, or keep the whole segment where that can not be done."""
-        try:
-            for start, end in segment.bad:
-                self._copy(path, start, end, path.with_name(f"{segment.name.stem}.{start}-{end}.bad"))
-        except DiskFaultError:
-            segment.whole_is_bad = True
-        if segment.whole_is_bad:
-            self._set_aside(path, "bad")
-        else:
-            self._files.sync_folder(self._folder, ASIDE_NAME)
-        self._aside_bytes += sum(end - start for start, end in segment.bad)
-        segment.bad.clear()
-        segment.whole_is_bad = False
-
-    def _copy(self, path: Path, start: int, end: int, to: Path) -> None:
-        with contextlib.suppress(FileMissingError):
-            self._files.remove(to)  # A crash cut an earlier copy off.
-        source = self._files.read_from(path)
-        try:
-            file = self._files.append_to(to, new=True)
-            try:
-                for at in range(start, end, hint_format.CHUNK):
-                    file.append(source.read(at, min(hint_format.CHUNK, end - at)))
-                file.sync(ASIDE)
-            finally:
-                file.close()
-        finally:
-            source.close()
-
-    def _put_aside(self, path: Path, detail: str) -> None:
-        """Put a file aside that does not belong here, and report it."""
-        size = self._files.size(path)
-        aside = self._set_aside(path, "foreign")
-        self._report(
-            Damage(str(aside), 0, size, f"this file does not belong here and was put aside: {detail}")
-        )
-
-    def _set_aside(self, path: Path, ending: str) -> Path:
-        """Give a file a name that no log looks at. Nobody but an operator removes it."""
-        aside = path.with_name(f"{path.name}.{ending}")
-        self._aside_bytes += self._files.size(path)
-        self._files.rename(path, aside)
-        return aside
+            self._marks.remove(segment)
 
     # --- what readers need --------------------------------------------------------------------------------
 
     def scanner(self, segment: Segment) -> Scanner:
+        """Open a segment to read it from its beginning."""
         file = self._files.read_from(self._folder / segment.name.segment)
         return Scanner(file, segment.name, header_is_good=segment.header_is_good)
 
@@ -542,9 +436,12 @@ class HintLog:
             self._report(Damage(path, start, end, _BAD_BYTES))
 
     def next_segment(self, number: int) -> Segment | None:
-        """The oldest segment with at least this number."""
+        """The oldest segment with at least this number that has, or may get, hints that are not paid."""
         with self.guard:
-            return next((segment for at, segment in self._segments.items() if at >= number), None)
+            for at, segment in self._segments.items():
+                if at >= number and (segment.pending or not segment.closed):
+                    return segment
+        return None
 
     def finish(self, segment: Segment, next_index: int) -> None:
         """A closed segment was read to its end: what it should hold beyond what it does is lost."""

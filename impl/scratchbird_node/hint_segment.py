@@ -35,6 +35,18 @@ class Bits:
         self._bytes[place] |= 1 << (index & 7)
         self.count += 1
 
+    def add_run(self, first: int, last: int) -> None:
+        """Add all from ``first`` to ``last``, whether or not they are in the set already."""
+        begin, end = (first + 7) >> 3, (last + 1) >> 3  # The bytes that are filled.
+        for index in (*range(first, min(begin << 3, last + 1)), *range(max(end << 3, first), last + 1)):
+            if index not in self:
+                self.add(index)
+        if begin < end:
+            self._bytes.extend(bytes(max(0, end - len(self._bytes))))
+            before = int.from_bytes(self._bytes[begin:end], "big").bit_count()
+            self._bytes[begin:end] = b"\xff" * (end - begin)
+            self.count += ((end - begin) << 3) - before
+
     def runs(self) -> Iterator[tuple[int, int]]:
         """All in the set as runs, both ends included, in order."""
         first = -1
@@ -138,6 +150,9 @@ class Segment:
 
     def pay_run(self, first: int, last: int) -> None:
         """Note what marks say that were found."""
+        if self._lost.count == 0:
+            self._paid.add_run(first, last)
+            return
         for index in range(first, last + 1):
             if index not in self._paid and index not in self._lost:
                 self._paid.add(index)

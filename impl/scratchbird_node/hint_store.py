@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from scratchbird.errors import CallerError, ScratchbirdError
+from scratchbird.errors import BugError, CallerError, ScratchbirdError
 from scratchbird_node.errors import FileError, HintLimitError
 from scratchbird_node.files import Disk, Files
 from scratchbird_node.hint_format import MAX_TARGET, RECORD, VERSION_BYTES, parse_name
@@ -321,23 +321,31 @@ class HintStore:
             told = place + 1
             _call(queue[place][2], sequence, None)
 
-        failure: ScratchbirdError | None = None
-        size = sum(RECORD.size + len(payload) for _, payload, _ in queue)
+        hints = [(version, payload) for version, payload, _ in queue]
+        failure = self._change(target, lambda log: log.write(hints, tell))
+        with self._guard:
+            self._queued_bytes -= sum(RECORD.size + len(payload) for _, payload in hints)
+        for _, _, done in queue[told:]:
+            _call(done, None, failure)
+
+    def _change(self, target: int, change: Callable[[HintLog], None]) -> ScratchbirdError | None:
+        """Do something with a log; why it failed, if it did."""
         try:
             self._lock.check()
             log = self._log_of(target)
+            before = log.size
             try:
-                log.write([(version, payload) for version, payload, _ in queue], tell)
+                change(log)
             finally:
                 self._keep_few_open(log)
+                with self._guard:
+                    self._size += log.size - before
         except ScratchbirdError as error:
-            failure = error
-        finally:
-            with self._guard:
-                self._queued_bytes -= size
-                self._size = sum(log.size for log in self._logs.values())
-        for _, _, done in queue[told:]:
-            _call(done, None, failure)
+            return error
+        except Exception as error:
+            _log.exception("hints for target %d: a bug", target)
+            return BugError(f"hints for target {target}: {error!r}")
+        return None
 
     def _log_of(self, target: int) -> HintLog:
         log = self._logs.get(target)
@@ -357,19 +365,9 @@ class HintStore:
             self._logs[oldest].let_go_of_file()
 
     def _flush(self, target: int, waiting: list[Flushed]) -> None:
-        failure: ScratchbirdError | None = None
-        log = self._logs.get(target)
-        if log is not None:
-            try:
-                self._lock.check()
-                log.flush()
-            except ScratchbirdError as error:
-                failure = error
-                if not waiting:
-                    _log.error("hints paid to target %d are not durable yet: %s", target, error)
-            self._keep_few_open(log)
-            with self._guard:
-                self._size = sum(log.size for log in self._logs.values())
+        failure = self._change(target, HintLog.flush) if target in self._logs else None
+        if failure is not None and not waiting:
+            _log.error("hints paid to target %d are not durable yet: %s", target, failure)
         for done in waiting:
             _call(done, failure)
 

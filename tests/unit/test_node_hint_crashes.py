@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scratchbird_check.crash_files import CrashFiles, Image
-from scratchbird_node import hint_format, hint_log, hint_store, owed_marks
+from scratchbird_node import hint_aside, hint_format, hint_log, hint_marks, hint_store, owed_marks
 from scratchbird_node.hint_format import HEADER, RECORD, parse_name
 from scratchbird_node.hint_store import HintStore
 from scratchbird_node.hint_words import Hint, Settings
@@ -30,11 +30,11 @@ SYNCS = {
     hint_log.SEGMENT_NAME: "acknowledged hints in a new segment, and numbers that never come again",
     hint_log.FOUND: "hints that were found after a process died, and counted on",
     hint_store.FOUND_NAMES: "the names of their files",
-    hint_log.MARKS: "payments that were flushed",
-    hint_log.MARKS_NAME: "the same, where their file is new",
+    hint_marks.MARKS: "payments that were flushed",
+    hint_marks.MARKS_NAME: "the same, where their file is new",
     hint_log.REMOVAL: "payments of a segment that went as a whole",
-    hint_log.ASIDE: "bad bytes, when their segment goes",
-    hint_log.ASIDE_NAME: "the same",
+    hint_aside.ASIDE: "bad bytes, when their segment goes",
+    hint_aside.ASIDE_NAME: "the same",
     owed_marks.OWED: "repairs owed",
     f"name of {owed_marks.OWED}": "the same",
     owed_marks.CLEARED: "that a repair is owed no more",
@@ -95,8 +95,8 @@ class Promises:
     """Bad bytes that must be in some file."""
 
 
-class Broken(AssertionError):
-    """A promise was not kept."""
+class Broken(BaseException):
+    """A promise was not kept. No store takes this for an error of its own."""
 
 
 def demand(condition: bool, what: str, image: Image) -> None:
@@ -265,7 +265,7 @@ def life_of_a_log(files: CrashFiles, promises: Promises) -> None:
     caller.store.close()
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The process ends here."""
 
 

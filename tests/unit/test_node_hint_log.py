@@ -16,7 +16,7 @@ import pytest
 
 from scratchbird.errors import CallerError, ConfigurationError, ScratchbirdError
 from scratchbird_check.crash_files import CrashFiles, Image
-from scratchbird_node import hint_format, hint_log, hint_store
+from scratchbird_node import hint_format, hint_log, hint_marks, hint_store
 from scratchbird_node.errors import (
     DiskFaultError,
     DiskFullError,
@@ -189,7 +189,7 @@ def test_enough_payments_are_made_durable_without_being_asked_for() -> None:
     assert not user.store.commit()
     user.store.pay(TARGET, sequences[2:3])
     assert user.store.commit()
-    assert [sync.what for sync in user.files.syncs[-2:]] == [hint_log.MARKS, hint_log.MARKS_NAME]
+    assert [sync.what for sync in user.files.syncs[-2:]] == [hint_marks.MARKS, hint_marks.MARKS_NAME]
 
 
 def test_marks_that_grow_are_written_anew_and_the_old_ones_removed() -> None:
@@ -241,6 +241,10 @@ def test_sets_of_bits_give_their_runs() -> None:
         bits = Bits()
         for index in chance.sample(sorted(wanted), len(wanted)):
             bits.add(index)
+        first = chance.randrange(100)
+        last = chance.randrange(first, 100)
+        bits.add_run(first, last)
+        wanted.update(range(first, last + 1))
         assert bits.count == len(wanted)
         assert [index for first, last in bits.runs() for index in range(first, last + 1)] == sorted(wanted)
         assert all((index in bits) == (index in wanted) for index in range(120))
@@ -556,7 +560,7 @@ def test_a_segment_is_never_trusted_again_after_a_sync_that_failed() -> None:
 
 
 def test_payments_whose_marks_failed_are_written_anew() -> None:
-    for begins in (f"sync {hint_log.MARKS}", f"sync {hint_log.MARKS_NAME}", "create"):
+    for begins in (f"sync {hint_marks.MARKS}", f"sync {hint_marks.MARKS_NAME}", "create"):
         fail = Failing(begins)
         user = User(CrashFiles(fail=fail), Settings())
         sequences = user.append(*numbered(6))
