@@ -3,17 +3,18 @@
     python tests/bench/bench_hint_log.py [--quick] [--pending HINTS] [--bytes BYTES] [--folder FOLDER]
 
 Appends are groups of one, 64 and 512 hints, each group written and synced together as the node does it; "no
-sync" leaves the syncs out and shows what the code alone takes; "bare" writes and syncs as many bytes to a plain
-file and shows what the disk alone takes. All take turns in every round; figures are medians over the rounds, each
-with its quartiles. Replay reads every pending hint in order and checks it, from the cache of the system; "and
-pays" marks every other one as paid as well, and makes that durable at the end.
+sync" leaves the syncs out and shows what the code alone takes; "bare" writes and syncs as many bytes to a
+plain file and shows what the disk alone takes. All take turns in every round; figures are medians over the
+rounds, each with its quartiles. Replay reads every pending hint in order and checks it, from the cache of the
+system; "and pays" marks every other one as paid as well, and makes that durable at the end.
 
 Memory is the growth of the resident set of a process that appends HINTS, of one that opens them again, and of
 that one when every other hint is paid, which is the most that it remembers. Start-up is measured for segments
-that were closed in order, and for the same ones without their seals, as if a crash had cut off every single one.
+that were closed in order, and for the same ones without their seals, as if a crash had cut off every single
+one.
 
-HINTS is 1,000,000 by default, 100,000 with --quick; 10,000,000 of 500 bytes take 5.4 GB of FOLDER, which is the
-current one by default: name one on the disk that is meant, not one in memory.
+HINTS is 1,000,000 by default, 100,000 with --quick; 10,000,000 of 500 bytes take 5.4 GB of FOLDER, which is
+the current one by default: name one on the disk that is meant, not one in memory.
 """
 
 from __future__ import annotations
@@ -247,17 +248,18 @@ def many(folder: Path, hints: int, size: int) -> tuple[list[str], dict[str, Any]
     opened = in_a_process("reopen", folder, hints, size)
     scanned = in_a_process("scan", folder, hints, size)
     giga = disk / 1e9
-    paid, cut = opened["half"] / 1e6, scanned["memory"] / 1e6
+    each, paid, cut = disk / hints, opened["half"] / 1e6, scanned["memory"] / 1e6
+    start, slow = opened["start"], scanned["start"]
     lines = [
         f"{hints:,} pending hints with payloads of {size} bytes: {disk:,} bytes on the disk",
-        f"  bytes a hint            {disk / hints:.2f}, of which {disk / hints - size:.2f} beside the payload",
+        f"  bytes a hint            {each:.2f}, of which {each - size:.2f} beside the payload",
         f"                          (a hint of 500 bytes in all holds a payload of {500 - RECORD.size})",
         f"  appends in groups       {filled['appends/s']:,.0f} hints/s, 4096 a sync",
         f"  replay                  {opened['replay/s']:,.0f} hints/s; and pays {opened['paid/s']:,.0f}",
         f"  memory, appending       {filled['memory'] / 1e6:,.1f} MB more than before",
-        f"  memory, opened again    {opened['memory'] / 1e6:,.1f} MB more; read, and half paid {paid:,.1f} MB",
-        f"  start, closed in order  {opened['start'] * 1e3:,.1f} ms, {opened['start'] / giga * 1e3:,.1f} a GB",
-        f"  start, all cut off      {scanned['start']:,.2f} s, {scanned['start'] / giga:,.2f} a GB; {cut:,.1f} MB more",
+        f"  memory, opened again    {opened['memory'] / 1e6:,.1f} MB more; half paid {paid:,.1f} MB",
+        f"  start, closed in order  {start * 1e3:,.1f} ms, {start / giga * 1e3:,.1f} a GB",
+        f"  start, all cut off      {slow:,.2f} s, {slow / giga:,.2f} a GB; {cut:,.1f} MB more",
     ]
     return lines, {"disk_bytes": disk, "fill": filled, "reopen": opened, "scan": scanned}
 

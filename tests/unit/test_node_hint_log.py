@@ -182,6 +182,17 @@ def test_a_small_newest_segment_stays() -> None:
     assert [path.rsplit(".")[-1] for path in user.files.image()] == ["hints", "paid"]
 
 
+@pytest.mark.parametrize("keep_bytes", [0, 1000])
+def test_numbers_never_come_again_though_all_is_paid_and_the_store_is_opened_again(keep_bytes: int) -> None:
+    user = User(settings=Settings(keep_bytes=keep_bytes))
+    (before,) = user.append(b"one")
+    user.store.pay(TARGET, [before])
+    for _ in range(3):
+        user = user.again()
+        assert user.flush() is None
+    assert user.append(b"two")[0] > before
+
+
 def test_enough_payments_are_made_durable_without_being_asked_for() -> None:
     user = User(settings=Settings(marks_every=3))
     sequences = user.append(*numbered(10))
@@ -380,6 +391,17 @@ def test_a_segment_with_bad_bytes_all_over_is_kept_as_a_whole() -> None:
     user.store.pay(TARGET, [hint.sequence for hint in hints])
     assert user.flush() is None
     assert user.files.image()[f"{path}.bad"] == bytes(data)
+
+
+def test_a_record_that_the_disk_gives_back_twice_is_delivered_once() -> None:
+    image, payloads = filled()
+    path = segments(image)[0]
+    record = image[path][HEADER.size : HEADER.size + RECORD.size + 20]
+    user = User(CrashFiles({**image, path: image[path] + record}))
+    assert user.payloads() == payloads
+    assert user.store.pending(TARGET) == len(payloads)
+    (report,) = user.store.damage
+    assert (report.start, report.end) == (len(image[path]), len(image[path]) + len(record))
 
 
 def test_a_payload_that_holds_a_hint_file_makes_no_hint_up() -> None:
