@@ -1,15 +1,16 @@
 """The rules of handoff and of deletes, one method each: what is owed, and what may be forgotten.
 
-``spec/handoff.md`` states the rules. Up to where a replica has forgotten the past of a shard is a machine of its
-own, :mod:`scratchbird_reference.handoff_floor`. A wrong rule is a subclass of :class:`Rules` that replaces one
-method.
+``spec/handoff.md`` states the rules. Up to where a replica has forgotten the past of a shard is a machine of
+its own, :mod:`scratchbird_reference.handoff_floor`. A wrong rule is a subclass of :class:`Rules` that
+replaces one method.
 
 Why it is right, in one paragraph. A write's intent names every target before the write is acknowledged
 (QUORUM.R11). A name is struck out only when the target holds the version, or under a durable mark that says
 that a repair is owed (HANDOFF.R5); and a mark is paid only by an exchange with so many others that one of
 them holds whatever was acknowledged (HANDOFF.R6). So the account is balanced in every state. What is deleted
-stays deleted because nothing at or below a floor enters a shard once all its replicas have closed it, all of them
-end with the same past, and what is absent from then on counts as deleted at the floor (HANDOFF.R9 to R11).
+stays deleted because nothing at or below a floor enters a shard once all its replicas have closed it, all of
+them end with the same past, and what is absent from then on counts as deleted at the floor (HANDOFF.R9 to
+R11).
 
 Sources: DeCandia et al., *Dynamo*, SOSP 2007, section 4.6 (hints); the floor is our own.
 """

@@ -145,8 +145,8 @@ class FloorKeeper:
     def admits(self, durable: Durable, held: Held, sent: Held) -> bool:
         """Whether a write, write-back or hint is taken and acknowledged; else it is *below the floor*.
 
-        ``held`` is what is there, and not what a query is told: an absent row at a settled replica vouches for
-        nothing, or a write would be acknowledged that nobody will ever read.
+        ``held`` is what is there, and not what a query is told: an absent row at a settled replica vouches
+        for nothing, or a write would be acknowledged that nobody will ever read.
         """
         return self.rules.takes(durable.closed, durable.converged, held, sent)
 
