@@ -19,7 +19,7 @@ from scratchbird_check.verdicts import Verdict
 RECORDED = Path(__file__).parent / "recorded"
 CHECK = Check(
     id="apalache-hlc-test",
-    part="quorum",
+    part="membership",
     engine="apalache",
     profiles=("quick",),
     expect=Verdict.CHECKED,

@@ -17,7 +17,7 @@ from scratchbird_check.verdicts import Verdict
 RECORDED = Path(__file__).parent / "recorded"
 CHECK = Check(
     id="tlc-hlc-test",
-    part="quorum",
+    part="membership",
     engine="tlc",
     profiles=("quick",),
     expect=Verdict.CHECKED,
