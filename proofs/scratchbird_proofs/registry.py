@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from scratchbird_proofs import (
+    handoff,
     hlc,
     hlc_behaviour,
     hlc_limits,
@@ -22,7 +23,7 @@ def theorems() -> tuple[Theorem, ...]:
     """All theorems, each after its lemmas."""
     known = {
         item.id: item
-        for module in (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits, uuid8, quorum)
+        for module in (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits, uuid8, quorum, handoff)
         for item in module.theorems()
     }
     return tuple(known[name] for name in lemmas_in_order(tuple(known.values())))

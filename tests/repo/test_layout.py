@@ -26,7 +26,6 @@ UNFINISHED = {
     "impl/scratchbird/handoff.pyx",
     "impl/scratchbird/handoff.pxd",
     "impl/scratchbird/handoff.pyi",
-    "proofs/scratchbird_proofs/handoff.py",
     "model_checks/scratchbird_check/traces/handoff.py",
     "tests/unit/test_production_handoff.py",
 }

@@ -39,7 +39,7 @@ def test_a_theorem_says_what_it_is(theorem: object) -> None:
     (stated,) = [item for item in theorems() if item == theorem or item.id == getattr(theorem, "id", "")]
     assert stated.statement.endswith(".")
     assert stated.properties
-    assert all(rule.split(".")[0] in ("HLC", "UUID8", "QUORUM") for rule in stated.rules)
+    assert all(rule.split(".")[0] in ("HLC", "UUID8", "QUORUM", "HANDOFF") for rule in stated.rules)
 
 
 @pytest.mark.parametrize("engine", ["z3", "cvc5"])
@@ -71,7 +71,7 @@ def test_a_pattern_finds_all_that_match() -> None:
 
 
 def test_a_name_that_matches_nothing_is_an_error() -> None:
-    with pytest.raises(LookupError, match=r"no theorem is called 'hlc\.nothing': known are hlc\."):
+    with pytest.raises(LookupError, match=r"no theorem is called 'hlc\.nothing': known are handoff\."):
         find_theorems("hlc.*", "hlc.nothing")
-    with pytest.raises(LookupError, match=r"no refutation is called 'no_carry': known are hlc\."):
+    with pytest.raises(LookupError, match=r"no refutation is called 'no_carry': known are handoff\."):
         find_refutation("no_carry")
