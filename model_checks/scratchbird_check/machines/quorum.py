@@ -217,9 +217,11 @@ def focused(variant: str) -> type[QuorumMachine]:
 
 
 def right_setup(variant: str, broken: str) -> Setup:
-    """The same runs under the right rules, which keep the promise."""
-    plans = tuple(replace(plan, unchecked=False, online=False) for plan in PLANS.get(variant, LINEARIZABLE))
-    return Setup(demanded=(broken,), plans=tuple(plan for plan in plans if plan.sizes[1] + plan.sizes[2] > 1))
+    """The same runs under the right rules and settings, which keep the promise."""
+    plans = tuple(replace(plan, online=False) for plan in PLANS.get(variant, LINEARIZABLE))
+    return Setup(
+        demanded=(broken,), plans=tuple(plan for plan in plans if not plan.unchecked) or LINEARIZABLE
+    )
 
 
 def _sizes(check: Check, context: Context) -> tuple[int, int]:
