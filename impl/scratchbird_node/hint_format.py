@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,9 @@ except ImportError as error:  # pragma: no cover  # where the node's libraries a
         "google-crc32c is missing, which the node's files need: pip install 'scratchbird-replication[node]'",
         name="google_crc32c",
     ) from error
+
+_extend: Callable[[int, bytes], int] = google_crc32c.extend
+"""(seed, data) -> CRC-32C; the package does not say its types."""
 
 FORMAT = 1
 SEGMENT_MAGIC = b"SBhints\n"
@@ -68,8 +72,7 @@ _NAME = re.compile(r"([0-9]{1,20})-([0-9]{10})-([0-9a-f]{32})(?:\.([0-9]{10}))?\
 
 def checksum(data: bytes, seed: int = 0) -> int:
     """CRC-32C (Castagnoli, RFC 3720 appendix B.4), going on from ``seed``."""
-    result: int = google_crc32c.extend(seed, data)  # type: ignore[no-untyped-call, unused-ignore]
-    return result
+    return _extend(seed, data)
 
 
 class Name(NamedTuple):
@@ -228,7 +231,7 @@ class Scanner:
         ``end`` must not stand within a record that is good. Finding nothing means that ``end`` is reached.
         """
         found = Found()
-        records, unpack, extend = found.records, RECORD.unpack_from, google_crc32c.extend
+        records, unpack, extend = found.records, RECORD.unpack_from, _extend
         taken = 0
         while self._at < end and len(records) < max_records and taken < max_bytes:
             if not self._have(RECORD.size, end):
@@ -241,7 +244,7 @@ class Scanner:
                 if self._have(size, end):
                     offset = self._at - self._start
                     tail = self._buffer[offset + 8 : offset + size]
-                    if extend(self._seed, tail) == crc:  # type: ignore[no-untyped-call, unused-ignore]
+                    if extend(self._seed, tail) == crc:
                         self._end_bad(found)
                         if index > self.next_index:
                             found.lost.append((self.next_index, index - 1))

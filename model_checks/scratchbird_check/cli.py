@@ -20,7 +20,7 @@ from pathlib import Path
 
 from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.capacity import options as capacity_options
-from scratchbird_check.conformance.drivers import PARTS as CONFORMANCE_PARTS
+from scratchbird_check.conformance.parts import PARTS as CONFORMANCE_PARTS
 from scratchbird_check.errors import CheckError, UsageError
 from scratchbird_check.manifest import ENGINES, PARTS, PROFILES, suggest
 from scratchbird_check.promises import options as promises_options

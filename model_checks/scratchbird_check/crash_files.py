@@ -287,8 +287,8 @@ def _with_blocks(whole: bytes, blocks: Sequence[tuple[int, int]], kept: Sequence
     return bytes(data[:end])
 
 
-class CrashAppending:
-    """A file of :class:`CrashFiles` that grows."""
+class _Open:
+    """A file of :class:`CrashFiles` that somebody has open."""
 
     def __init__(self, files: CrashFiles, path: Path, node: Node) -> None:
         self._files = files
@@ -296,6 +296,15 @@ class CrashAppending:
         self._node = node
         self._closed = False
         files.open_files += 1
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._files.open_files -= 1
+
+
+class CrashAppending(_Open):
+    """A file of :class:`CrashFiles` that grows."""
 
     @property
     def size(self) -> int:
@@ -321,30 +330,13 @@ class CrashAppending:
             node.durable, node.unsynced = node.all, b""
         self._files.after()
 
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._files.open_files -= 1
 
-
-class CrashReading:
+class CrashReading(_Open):
     """A file of :class:`CrashFiles` that is read."""
-
-    def __init__(self, files: CrashFiles, path: Path, node: Node) -> None:
-        self._files = files
-        self._path = path
-        self._node = node
-        self._closed = False
-        files.open_files += 1
 
     def read(self, offset: int, length: int) -> bytes:
         self._files._call(f"pread {offset} {offset + length}", self._path)
         return self._node.all[offset : offset + length]
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._files.open_files -= 1
 
 
 class CrashLock:

@@ -16,12 +16,12 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from scratchbird import quorum as production
 from scratchbird.errors import ScratchbirdError
+from scratchbird_check.machines.exploring import run_machine
 from scratchbird_check.traces.quorum import coordinator_to_json, replica_to_json
 from scratchbird_check.variants import quorum as variants
 from scratchbird_reference import quorum_messages as messages
@@ -825,18 +825,7 @@ def explore(examples: int, steps: int, seed_number: int = SEED, wrong: Rules | N
     """So many runs of so many rules, the same for the same seed; what they reached."""
     reached: Counter[str] = Counter()
     kind = type("QuorumMachine", (QuorumMachine,), {"reached": reached, "quorum_rules": wrong or Rules()})
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-    run_state_machine_as_test(seed(seed_number)(kind), settings=chosen)
+    run_machine(kind, examples, steps, seed_number, shrink=False)
     return reached
 
 

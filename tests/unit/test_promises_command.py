@@ -9,7 +9,7 @@ import pytest
 
 from scratchbird_check import cli
 from scratchbird_check.errors import UsageError
-from scratchbird_check.promises.cluster import tables
+from scratchbird_check.promises.cluster import FORM, tables
 from scratchbird_reference.quorum_messages import Mode
 
 CLUSTER = """
@@ -166,6 +166,11 @@ def test_a_table_takes_the_defaults_that_it_does_not_say() -> None:
         "replication: {default_mode: eventual, default_factor: 2, write_quorum: 1, read_quorum: 1}", "f"
     )
     assert (alone.setting.size, alone.placement) == (2, ())
+
+
+def test_the_example_in_the_document_is_one() -> None:
+    first, second = tables(FORM, "f")
+    assert (first.setting.mode, first.placement, second.name) == (Mode.LINEARIZABLE, (1, 1, 1), "sensor_data")
 
 
 def test_a_placement_needs_every_node_to_say_where_it_is() -> None:

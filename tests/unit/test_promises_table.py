@@ -14,10 +14,10 @@ from scratchbird_check.promises.table import (
     PROMISES,
     Answer,
     Ground,
+    Promise,
     Row,
     cell,
     holds_of,
-    promise,
     row,
     settings,
 )
@@ -27,6 +27,10 @@ from scratchbird_reference.quorum_messages import Mode, Setting
 
 ALL = {item.id: item for item in registry.theorems()}
 SETTINGS = tuple(settings(5))
+
+
+def promise(name: str) -> Promise:
+    return next(item for item in PROMISES if item.name == name)
 
 
 def eventual(size: int, w: int, r: int) -> Setting:

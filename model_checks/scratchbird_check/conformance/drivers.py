@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
+from scratchbird_check.conformance.parts import PARTS
 from scratchbird_check.conformance.production_quorum import ProductionQuorum
 from scratchbird_check.conformance.quorum_machine import QuorumMachine
 from scratchbird_check.conformance.quorum_machine import config_from_json as quorum_config_from_json
@@ -22,8 +23,6 @@ from scratchbird_check.traces.quorum import setting_to_json
 from scratchbird_check.variants.quorum import RIGHT, Variant
 from scratchbird_reference.hlc import Config, Durable, HybridLogicalClock, State
 from scratchbird_reference.uuid8 import MAX_COUNTER, Timestamp
-
-PARTS = ("hlc", "uuid8", "quorum")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
-from hypothesis.stateful import RULE_MARKER, run_state_machine_as_test
-
 from scratchbird_check.conformance.drivers import (
     MissingImplementationError,
     ProductionDriver,
     ReferenceDriver,
 )
 from scratchbird_check.context import Context
+from scratchbird_check.machines.exploring import lacking, run_machine, sizes
 from scratchbird_check.machines.hlc_rules import FEW_COUNTERS, ClockMachine, Setup
 from scratchbird_check.machines.promises import PromiseBrokenError
 from scratchbird_check.machines.world import DivergenceError
@@ -132,7 +130,7 @@ class Exploration:
 
 def lost_rules(machine: type[ClockMachine]) -> list[str]:
     """The rules that a machine must have and has not."""
-    return sorted(name for name in RULES if not hasattr(getattr(machine, name, None), RULE_MARKER))
+    return lacking(machine, RULES)
 
 
 def explore(
@@ -149,19 +147,8 @@ def explore(
     :param shrink: whether to look for the smallest run that fails.
     """
     kind = type(machine.__name__, (machine,), {"setup": setup})
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
     try:
-        run_state_machine_as_test(seed(seed_number)(kind), settings=chosen)
+        run_machine(kind, examples, steps, seed_number, shrink=shrink)
     except (PromiseBrokenError, DivergenceError) as error:
         promise = error.promise if isinstance(error, PromiseBrokenError) else ""
         title = "the smallest run that was found"
@@ -178,7 +165,7 @@ def run(check: Check, context: Context) -> Outcome:
         return Outcome(check.id, Verdict.NOT_RUN, "nothing to compare with", remedy=str(error))
     if lost := lost_rules(ClockMachine):
         return Outcome(check.id, Verdict.UNEXPECTED, f"the machine has lost its rules {', '.join(lost)}")
-    examples, steps = _sizes(check, context)
+    examples, steps = sizes(check, context)
     found = explore(Setup(ProductionDriver), examples, steps, context.seed)
     outcome = partial(Outcome, check.id, properties=check.properties, figures=_figures(found))
     if found.problem is not None:
@@ -194,7 +181,7 @@ def run(check: Check, context: Context) -> Outcome:
 
 def run_variant(check: Check, context: Context) -> Outcome:
     """A variant must break the promise that option ``breaks`` names."""
-    examples, steps = _sizes(check, context)
+    examples, steps = sizes(check, context)
     broken = str(check.options["breaks"])
     found = explore(variant_setup(check.variant, broken), examples, steps, context.seed)
     outcome = partial(Outcome, check.id, properties=check.properties, figures=_figures(found))
@@ -207,10 +194,6 @@ def variant_setup(variant: str, broken: str) -> Setup:
     """A setup in which the variant is judged by one promise."""
     driver = partial(ReferenceDriver, VARIANTS[variant])
     return Setup(driver, twins=False, demanded=(broken,), configs=(FEW_COUNTERS,))
-
-
-def _sizes(check: Check, context: Context) -> tuple[int, int]:
-    return int(check.options["examples"][context.profile]), int(check.options["steps"][context.profile])
 
 
 def _figures(found: Exploration) -> dict[str, int | float | str]:

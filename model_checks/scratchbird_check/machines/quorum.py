@@ -11,10 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
-from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
-from hypothesis.stateful import RULE_MARKER, run_state_machine_as_test
-
 from scratchbird_check.context import Context
+from scratchbird_check.machines.exploring import lacking, run_machine, sizes
 from scratchbird_check.machines.promises import PromiseBrokenError
 from scratchbird_check.machines.quorum_parts import Plan
 from scratchbird_check.machines.quorum_rules import EVENTUAL, LINEARIZABLE, QuorumMachine, Setup
@@ -139,7 +137,7 @@ class Exploration:
 
 def lost_rules(machine: type[QuorumMachine]) -> list[str]:
     """The rules that a machine must have and has not."""
-    return sorted(name for name in RULES if not hasattr(getattr(machine, name, None), RULE_MARKER))
+    return lacking(machine, RULES)
 
 
 def explore(
@@ -156,19 +154,8 @@ def explore(
     :param shrink: whether to look for the smallest run that fails.
     """
     kind = type(machine.__name__, (machine,), {"setup": setup})
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
     try:
-        run_state_machine_as_test(seed(seed_number)(kind), settings=chosen)
+        run_machine(kind, examples, steps, seed_number, shrink=shrink)
     except PromiseBrokenError as error:
         trace = tell(setup.failed, error) if setup.failed is not None else None
         return Exploration(setup.reached, error, trace)
@@ -179,7 +166,7 @@ def run(check: Check, context: Context) -> Outcome:
     """The engine ``hypothesis``: options ``examples`` and ``steps`` are tables from profile to number."""
     if lost := lost_rules(QuorumMachine):
         return Outcome(check.id, Verdict.UNEXPECTED, f"the machine has lost its rules {', '.join(lost)}")
-    examples, steps = _sizes(check, context)
+    examples, steps = sizes(check, context)
     found = explore(Setup(), examples, steps, context.seed)
     outcome = partial(Outcome, check.id, properties=check.properties, figures=_figures(found))
     if found.problem is not None:
@@ -195,7 +182,7 @@ def run(check: Check, context: Context) -> Outcome:
 
 def run_variant(check: Check, context: Context) -> Outcome:
     """A variant must break the promise that option ``breaks`` names."""
-    examples, steps = _sizes(check, context)
+    examples, steps = sizes(check, context)
     broken = str(check.options["breaks"])
     setup = variant_setup(check.variant, broken)
     found = explore(setup, examples, steps, context.seed, focused(check.variant))
@@ -222,10 +209,6 @@ def right_setup(variant: str, broken: str) -> Setup:
     return Setup(
         demanded=(broken,), plans=tuple(plan for plan in plans if not plan.unchecked) or LINEARIZABLE
     )
-
-
-def _sizes(check: Check, context: Context) -> tuple[int, int]:
-    return int(check.options["examples"][context.profile]), int(check.options["steps"][context.profile])
 
 
 def _figures(found: Exploration) -> dict[str, int | float | str]:

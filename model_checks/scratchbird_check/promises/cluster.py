@@ -1,20 +1,7 @@
 """A cluster's own settings, out of its ``cluster.yaml``: which table has which N, W, R and mode.
 
-What is read of the file::
-
-    cluster:
-      nodes:
-        - {id: 1, datacenter: east}        # datacenter is optional
-    replication:
-      default_mode: linearizable           # or eventual
-      default_factor: 3                    # N; all nodes if it is missing
-      write_quorum: 2
-      read_quorum: 2
-    tables:                                # optional; what a table does not say is as above
-      sensor_data: {mode: eventual, write_quorum: 1, read_quorum: 1}
-
-Other sections are left alone. A word of these sections that is not known is refused: what is misspelt would
-silently be something else.
+What is read of the file is :data:`FORM`. Other sections are left alone. A word of these sections that is not
+known is refused: what is misspelt would silently be something else.
 """
 
 from __future__ import annotations
@@ -31,6 +18,21 @@ from scratchbird_check.promises.options import LARGEST, MODES
 from scratchbird_reference.errors import ConfigurationError
 from scratchbird_reference.quorum_messages import Mode, Setting
 
+FORM = """\
+cluster:
+  nodes:
+    - {id: 1, datacenter: east}        # datacenter is optional; one for each node makes a placement
+    - {id: 2, datacenter: west}
+    - {id: 3, datacenter: north}
+replication:
+  default_mode: linearizable           # or eventual
+  default_factor: 3                    # N; all nodes if it is missing
+  write_quorum: 2
+  read_quorum: 2
+tables:                                # optional; what a table does not say is as above
+  sensor_data: {mode: eventual, write_quorum: 1, read_quorum: 1}
+"""
+"""An example with every word that matters here."""
 DEFAULTS = "replication"
 _NUMBERS = ("factor", "write_quorum", "read_quorum")
 _WORDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from scratchbird_check.promises import telling
+from scratchbird_check.promises.cluster import FORM
 from scratchbird_check.promises.schedules import SCHEDULES, Schedule, play
 from scratchbird_check.promises.table import LARGEST, PROMISES, Row, row, settings
 from scratchbird_reference.quorum_messages import Mode, Setting
@@ -27,19 +28,7 @@ No formula fills a cell. A test compares them with the formulas that one would e
 `--config` reads this of a `cluster.yaml`, and leaves other sections alone:
 
 ```yaml
-cluster:
-  nodes:
-    - {{id: 1, datacenter: east}}        # datacenter is optional; one for each node makes a placement
-    - {{id: 2, datacenter: west}}
-    - {{id: 3, datacenter: north}}
-replication:
-  default_mode: linearizable           # or eventual
-  default_factor: 3                    # N; all nodes if it is missing
-  write_quorum: 2
-  read_quorum: 2
-tables:                                # optional; what a table does not say is as above
-  sensor_data: {{mode: eventual, write_quorum: 1, read_quorum: 1}}
-```
+{FORM}```
 """
 
 SAID = (

@@ -85,22 +85,17 @@ def _asks(setting: Setting) -> tuple[int, ...]:
     return setting.replicas[: setting.read_quorum]
 
 
-def _slow_clock(setting: Setting) -> tuple[Move, ...]:
-    everybody = setting.replicas
-    return (
-        write("first", "a", "fast", client="ann", holds=everybody),
-        write("second", "b", "slow", client="bob", holds=everybody),
-        read("read", "third", client="cem", hears=_asks(setting)),
-    )
+def _two_clocks(second: str, reader: str, at: str) -> Callable[[Setting], tuple[Move, ...]]:
+    """Ann writes by the fast clock, somebody by the slow one; then somebody reads at a coordinator."""
 
+    def moves(setting: Setting) -> tuple[Move, ...]:
+        return (
+            write("first", "a", "fast", client="ann", holds=setting.replicas),
+            write("second", "b", "slow", client=second, holds=setting.replicas),
+            read("read", at, client=reader, hears=_asks(setting)),
+        )
 
-def _own_slow_clock(setting: Setting) -> tuple[Move, ...]:
-    everybody = setting.replicas
-    return (
-        write("first", "a", "fast", client="ann", holds=everybody),
-        write("second", "b", "slow", client="ann", holds=everybody),
-        read("read", "slow", client="ann", hears=_asks(setting)),
-    )
+    return moves
 
 
 def _missed(setting: Setting) -> tuple[Move, ...]:
@@ -160,7 +155,7 @@ SCHEDULES: Mapping[str, Schedule] = {
             _ANYWHERE | {Clients.ONE_COORDINATOR},
             False,
             _eventual,
-            _slow_clock,
+            _two_clocks("bob", "cem", "third"),
         ),
         Schedule(
             "own write, slow clock",
@@ -168,7 +163,7 @@ SCHEDULES: Mapping[str, Schedule] = {
             _ANYWHERE,
             False,
             _eventual,
-            _own_slow_clock,
+            _two_clocks("ann", "ann", "slow"),
         ),
         Schedule(
             "missed",

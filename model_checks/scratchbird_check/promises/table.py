@@ -49,7 +49,6 @@ class Promise:
     """
 
     name: str
-    title: str
     sentence: str
     clients: Clients
     kept: Judge
@@ -114,14 +113,12 @@ _FROM_ALL = "quorum.reads_of_all_never_go_back"
 PROMISES: tuple[Promise, ...] = (
     Promise(
         "linearizable",
-        "linearizable",
         "Every operation takes effect at one moment between its call and its reply.",
         Clients.ANYWHERE,
         judging.linearizable,
         _eventual(),
     ),
     Promise(
-        "regular",
         "regular",
         "A read returns the last write that ended before it began, or one under way.",
         Clients.ANYWHERE,
@@ -130,7 +127,6 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "regular-one-writer",
-        "regular, one writer",
         "A read returns the last write that ended before it began, or one under way, if all writes of a row "
         "go through one coordinator or carry the token of the last one.",
         Clients.ONE_WRITER,
@@ -139,7 +135,6 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "read-your-writes",
-        "read your writes",
         "A client that wrote reads its write or a later one, whichever coordinator it asks.",
         Clients.ANYWHERE,
         judging.read_your_writes,
@@ -147,7 +142,6 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "read-your-writes-one-coordinator",
-        "… at one coordinator",
         "A client that stays at one coordinator reads what it wrote or a later write.",
         Clients.ONE_COORDINATOR,
         judging.read_your_writes,
@@ -155,7 +149,6 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "read-your-writes-token",
-        "… with token",
         "A client that carries its token reads what it wrote or a later write.",
         Clients.TOKEN,
         judging.read_your_writes,
@@ -163,7 +156,6 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "monotonic-reads",
-        "monotonic reads",
         "A client that reads twice does not read an earlier write the second time, whoever it asks.",
         Clients.ANYWHERE,
         judging.monotonic_reads,
@@ -174,7 +166,6 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "monotonic-reads-one-coordinator",
-        "… at one coordinator",
         "Where each client stays at one coordinator, none reads an earlier write the second time.",
         Clients.ONE_COORDINATOR,
         judging.monotonic_reads,
@@ -185,14 +176,12 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "monotonic-reads-token",
-        "… with token",
         "A client that carries its token does not read an earlier write the second time.",
         Clients.TOKEN,
         judging.monotonic_reads,
         _eventual(_TOKEN),
     ),
     Promise(
-        "eventual",
         "eventual",
         "Replicas that were told the same writes, in whatever order and way, hold the same.",
         Clients.ANYWHERE,
@@ -204,11 +193,6 @@ PROMISES: tuple[Promise, ...] = (
         },
     ),
 )
-
-
-def promise(name: str) -> Promise:
-    """The column of this name."""
-    return next(item for item in PROMISES if item.name == name)
 
 
 # --- cells ------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ _DOT_EDGE = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)"')
 
 
 class TieBroken(ValueError):
-    """Model and reference differ; the message shows the state and the step."""
+    """Model, proof and reference differ; the message shows the state and the step, or names what differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def replay_graph(check: Check, context: Context, module: str, make: MakeTie[W]) 
     constants = tlc_config.parse((folder / config).read_text(encoding="utf-8")).constants
     try:
         figures = compare(make(constants, check, list(states.values())[:1]), states, edges)
-    except ValueError as error:
+    except TieBroken as error:
         return tlc.unexpected(check, str(error), ended.log)
     if figures["edges"] != check.options["edges"]:
         return tlc.unexpected(
@@ -128,7 +128,7 @@ def replay_behaviours(
             if not behaviours:
                 lacking |= tie.actions
             lacking -= follow(tie, states)
-        except ValueError as error:
+        except TieBroken as error:
             return tlc.unexpected(check, f"behaviour {path.name}: {error}", ended.log)
         behaviours += 1
         steps += len(states) - 1

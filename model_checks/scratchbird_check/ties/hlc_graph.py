@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from scratchbird_check import resources
 from scratchbird_check.context import Context
-from scratchbird_check.engines import tlc_config
 from scratchbird_check.manifest import Check
 from scratchbird_check.ties import graph, runs
 from scratchbird_check.ties.graph import Tie
@@ -43,15 +41,13 @@ def replay_behaviours(check: Check, context: Context) -> Outcome:
 
 def check_runs(check: Check, context: Context) -> Outcome:
     """Runs of the reference, checked by TLC to be behaviours of the model."""
-    folder = resources.copy_models(context.workdir / "models")
-    configuration = (folder / check.options["config"]).read_text(encoding="utf-8")
-    instance = instance_of(
-        tlc_config.parse(configuration).constants,
-        tuple(check.options["nodes"]),
-        tuple(check.options["offsets"]),
-    )
+    nodes, offsets = tuple(check.options["nodes"]), tuple(check.options["offsets"])
     limits = dict(zip(LIMITS, check.options["limits"], strict=True))
-    return runs.check_runs(check, context, folder, MODULE, tie_of(instance, limits))
+
+    def tie(constants: Mapping[str, str]) -> Tie[World]:
+        return tie_of(instance_of(constants, nodes, offsets), limits)
+
+    return runs.check_runs(check, context, MODULE, tie)
 
 
 def make(constants: Mapping[str, str], check: Check, states: Sequence[Mapping[str, Any]]) -> Tie[World]:

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from scratchbird_check import resources
 from scratchbird_check.context import Context
-from scratchbird_check.engines import tlc_config
 from scratchbird_check.manifest import Check
 from scratchbird_check.ties import graph, runs
 from scratchbird_check.ties.graph import Tie
@@ -94,7 +92,4 @@ def replay_behaviours(check: Check, context: Context) -> Outcome:
 
 def check_runs(check: Check, context: Context) -> Outcome:
     """Runs of the reference, checked by TLC to be behaviours of the model."""
-    folder = resources.copy_models(context.workdir / "models")
-    configuration = (folder / check.options["config"]).read_text(encoding="utf-8")
-    instance = instance_of(tlc_config.parse(configuration).constants)
-    return runs.check_runs(check, context, folder, MODULE, tie_of(instance))
+    return runs.check_runs(check, context, MODULE, lambda constants: tie_of(instance_of(constants)))

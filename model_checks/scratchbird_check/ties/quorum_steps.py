@@ -20,6 +20,7 @@ import z3
 
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
+from scratchbird_check.ties.graph import TieBroken
 from scratchbird_check.variants.quorum import RIGHT, VARIANTS, Variant
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_proofs.quorum_system import (
@@ -44,10 +45,6 @@ MOVES = 60
 """Of one run, at most."""
 CAUGHT = ("asynchronous_repair", "one_round", "write_back_when_answers_disagree")
 """Wrong rules whose steps the system has none for."""
-
-
-class TieBroken(ValueError):
-    """The reference did what is no step of the system, or holds something else afterwards."""
 
 
 # --- the system, on values --------------------------------------------------------------------------------

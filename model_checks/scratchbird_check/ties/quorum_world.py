@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from scratchbird_check.ties.graph import TieBroken
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference import quorum_replica as replicas
 from scratchbird_reference.quorum import compatible
@@ -106,7 +107,7 @@ class Instance:
         return self.operations[o - 1][1] if self.kind(o) in ("retry", "look") else o
 
 
-class StrangeStep(ValueError):
+class StrangeStep(TieBroken):
     """The reference does something of which the model has no notion; the message says what."""
 
 

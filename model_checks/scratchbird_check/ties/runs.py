@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from scratchbird_check import resources
 from scratchbird_check.context import Context
-from scratchbird_check.engines import tlc
+from scratchbird_check.engines import tlc, tlc_config
 from scratchbird_check.engines.tlc_output import End
 from scratchbird_check.manifest import Check
 from scratchbird_check.ties.graph import Tie, W
@@ -21,17 +22,21 @@ from scratchbird_check.traces.tla_values import format_value
 from scratchbird_check.verdicts import Outcome
 
 
-def check_runs(check: Check, context: Context, folder: Path, module: str, tie: Tie[W]) -> Outcome:
+def check_runs(
+    check: Check, context: Context, module: str, make: Callable[[Mapping[str, str]], Tie[W]]
+) -> Outcome:
     """Runs of the reference, checked by TLC to be behaviours of the model.
 
-    :param folder: with the modules and configurations; a module of the runs is written there.
+    :param make: the tie for the constants of the check's configuration.
     """
+    folder = resources.copy_models(context.workdir / "models")
+    configuration = (folder / check.options["config"]).read_text(encoding="utf-8")
+    tie = make(tlc_config.parse(configuration).constants)
     dice = random.Random(context.seed)
     runs = [run(tie, check.options["steps"], dice) for _ in range(check.options["runs"])]
     taken = {action for actions, _ in runs for action in actions}
     if lacking := sorted(tie.actions - taken):
         return tlc.unexpected(check, f"no run of the reference takes {', '.join(lacking)}")
-    configuration = (folder / check.options["config"]).read_text(encoding="utf-8")
     name = f"{module}_runs"
     write_module(folder, name, module, tie, [worlds for _, worlds in runs], configuration)
     ended, report = tlc.execute(context, folder, module=name, config=f"{name}.cfg", timeout_s=check.timeout_s)
