@@ -9,6 +9,9 @@ Beside ``clock.bound`` stands ``clock.bound.lock``: it is locked while a store i
 can not run one node id, and it remembers that a bound was ever written, so that a bound file which somebody
 deleted is noticed. It is never deleted while a clock runs. Both stand where a symbolic link leads to, so
 that a link and the file itself have one lock.
+
+The lock remembers a bound only when the name of the bound's file is durable: otherwise a power cut might
+leave the memory without the file, and the node would not start although nothing was lost.
 """
 
 from __future__ import annotations
@@ -16,32 +19,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import re
-import secrets
 import threading
-import weakref
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from scratchbird.errors import BoundFileError, BoundLockedError, CallerError
 from scratchbird.store import Durable
 from scratchbird.timestamp import MAX_COUNTER, MAX_MS, MAX_NODE_ID, Timestamp
+from scratchbird_node.errors import FileError, FileLockedError, FileMissingError
+from scratchbird_node.files import Disk, Files, Lock, in_forked_child, left_over_of, replace
 
-try:
-    import fcntl
-except ImportError as error:  # pragma: no cover  # only where there is no flock: Windows
-    raise ImportError(
-        "scratchbird_node.bound_store needs flock(2), which this system lacks: use Linux, macOS or another "
-        "POSIX system, or write a store of your own (scratchbird.store.BoundStore)"
-    ) from error
+BOUND = "bound of a clock"
+FOUND_NAME = "name of a bound found at the start"
+USED = "memory that a bound was written"
 
 MAGIC = "scratchbird clock bound, version 1"
-USED = b"a bound was written\n"
+USED_NOTE = b"a bound was written\n"
 MAX_BYTES = 1 << 20
 """Larger than a file with every node id retired."""
-LOCK_ATTEMPTS = 8
-_LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.new")
 
 _RESTORE = (
     "restore the file from a backup that is no older than the node's last id, or give the node a new node id "
@@ -58,24 +54,23 @@ class FileBoundStore:
     :raises BoundFileError: if the file can not be reached.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, files: Files | None = None) -> None:
         self._path = Path(path)
-        self._file = Path(os.path.realpath(path))
+        self._files: Files = Disk() if files is None else files
+        self._file = self._files.real_path(self._path)
         self._lock_path = self._file.with_name(self._file.name + ".lock")
-        self._guard = threading.RLock()  # For the next three; never held while the disk is waited for.
+        self._guard = threading.RLock()  # For the next two; never held while the disk is waited for.
         self._closed = False
         self._saving = False
-        self._lock = -1
         self._stored: Durable | None = None
-        for _ in range(LOCK_ATTEMPTS):
-            self._lock = self._take_lock()
-            if self._lock_is_ours():
-                break
-            os.close(self._lock)  # Somebody deleted or replaced it after we opened it.
-            self._lock = -1
-        else:
-            raise self._error(f"{self._lock_path} is replaced again and again: leave it alone")
-        _OPEN.add(self)
+        self._use_is_durable = False
+        try:
+            self._lock: Lock = self._files.lock(self._lock_path)
+        except FileLockedError as error:
+            raise BoundLockedError(str(self._path)) from error
+        except FileError as error:
+            raise self._unreachable(error) from error
+        in_forked_child(self, FileBoundStore._forget)
         self._remove_left_overs()
 
     @property
@@ -84,31 +79,28 @@ class FileBoundStore:
         return self._path
 
     def load(self) -> Durable | None:
-        """What was saved last, or ``None`` if nothing ever was.
+        """What was saved last, or ``None`` if nothing ever was. What is found survives a power cut.
 
-        :raises BoundFileError: if the file is damaged, foreign, or gone although a bound was once written.
+        :raises BoundFileError: if the file is damaged, foreign, or gone although a bound was once written, or
+            if the disk refuses.
         """
         self._check_open()
         try:
-            with self._file.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            if self._was_used():
-                raise self._error(
-                    f"the file is gone, but a bound was once written to it: {_RESTORE}. If no id was ever "
-                    f"issued, delete {self._lock_path}"
-                ) from None
-            return None
-        except OSError as error:
-            raise self._unreachable(error, self._path) from error
-        self._stored = self._read(data)
-        self._mark_used()
+            data = self._contents()
+            if data is None:
+                return None
+            self._stored = self._decode(data)
+            # An earlier process may have died before its sync: what was found is counted on from now on.
+            self._files.sync_folder(self._file.parent, FOUND_NAME)
+            self._mark_used()
+        except FileError as error:
+            raise self._unreachable(error) from error
         return self._stored
 
     def save(self, durable: Durable) -> None:
         """Replace the file. When this returns, the new value survives a power cut.
 
-        :raises BoundFileError: if the disk refuses; the old value is then still there.
+        :raises BoundFileError: if the disk refuses; the old value is then still there, or the new one.
         :raises CallerError: if the value would make the file forget a retired node id or change its owner
             without a retirement.
         """
@@ -120,16 +112,16 @@ class FileBoundStore:
         try:
             self._check_lock()
             self._check_follows(durable)
-            self._replace(encode(durable))
+            replace(self._files, self._file, encode(durable), BOUND, self._check_still_ours)
             self._mark_used()
             self._stored = durable
-        except OSError as error:
-            raise self._unreachable(error, self._path) from error
+        except FileError as error:
+            raise self._unreachable(error) from error
         finally:
             with self._guard:
                 self._saving = False
                 if self._closed:
-                    self._unlock()
+                    self._lock.close()
 
     def close(self) -> None:
         """Give up the lock, or let a write that is under way give it up when it ends: it may hang.
@@ -139,11 +131,11 @@ class FileBoundStore:
         with self._guard:
             self._closed = True
             if not self._saving:
-                self._unlock()
+                self._lock.close()
 
     def __del__(self) -> None:
         # A store that was dropped, by a Clock that could not be made for instance, holds its file no longer.
-        if hasattr(self, "_lock"):  # Not where the path was no path.
+        if hasattr(self, "_lock"):  # Not where the path was no path, or in use.
             self.close()
 
     def __enter__(self) -> FileBoundStore:
@@ -152,89 +144,59 @@ class FileBoundStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take_lock(self) -> int:
-        try:
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._unreachable(error, self._lock_path) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise BoundLockedError(str(self._path)) from error
-        except OSError as error:
-            os.close(lock)
-            raise self._unreachable(error, self._lock_path) from error
-        return lock
-
-    def _unlock(self) -> None:
-        lock, self._lock = self._lock, -1
-        if lock >= 0:
-            os.close(lock)
-
     def _forget(self) -> None:
         """In a forked child: no thread of the parent is here, whatever it held or was about to write."""
         self._guard = threading.RLock()
         self._closed = True
-        self._unlock()
-
-    def _lock_is_ours(self) -> bool:
-        """Whether the file that we locked is the one that another process would lock."""
-        try:
-            return os.path.samestat(os.fstat(self._lock), os.stat(self._lock_path))
-        except FileNotFoundError:
-            return False
+        self._lock.close()
 
     def _check_lock(self) -> None:
-        if not self._lock_is_ours():
+        try:
+            self._lock.check()
+        except FileError as error:
             raise self._error(
                 f"{self._lock_path} was deleted or replaced while this store was open, so that another "
                 "process may use the file as well: stop every process with this node id, then start one"
-            )
+            ) from error
+
+    def _check_still_ours(self) -> None:
+        self._check_open()  # It may have been closed while the disk hung.
+        self._check_lock()
 
     def _remove_left_overs(self) -> None:
         """What writes that a crash cut off have left; none can be under way, for we hold the lock."""
-        with contextlib.suppress(OSError), os.scandir(self._file.parent) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith(self._file.name) and _LEFT_OVER.fullmatch(name, len(self._file.name)):
-                    with contextlib.suppress(OSError):
-                        os.unlink(entry.path)
+        with contextlib.suppress(FileError):
+            for name in self._files.names(self._file.parent):
+                if left_over_of(name) == self._file.name:
+                    with contextlib.suppress(FileError):
+                        self._files.remove(self._file.with_name(name))
 
-    def _replace(self, data: bytes) -> None:
-        # A name of its own for each write: a late one never writes into what has become the live file.
-        new = self._file.with_name(f"{self._file.name}.{secrets.token_hex(8)}.new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def _contents(self) -> bytes | None:
+        """The bytes of the file; ``None`` if none was ever written."""
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self._check_open()  # It may have been closed while the disk hung.
-            self._check_lock()
-            os.replace(new, self._file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            raise
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            file = self._files.read_from(self._file)
+        except FileMissingError:
+            if self._lock.size:
+                raise self._error(
+                    f"the file is gone, but a bound was once written to it: {_RESTORE}. If no id was ever "
+                    f"issued, delete {self._lock_path}"
+                ) from None
+            return None
         try:
-            os.fsync(folder)
+            return file.read(0, MAX_BYTES + 1)
         finally:
-            os.close(folder)
-
-    def _was_used(self) -> bool:
-        return os.fstat(self._lock).st_size > 0
+            file.close()
 
     def _mark_used(self) -> None:
-        if not self._was_used():
-            os.pwrite(self._lock, USED, 0)
-            os.fsync(self._lock)
+        """Let the lock remember that there is a bound, whose name is durable already."""
+        if self._use_is_durable:
+            return
+        if not self._lock.size:
+            self._lock.append(USED_NOTE)
+        self._lock.sync(USED)  # Even where the note was found: whoever wrote it may have died before this.
+        self._use_is_durable = True
 
-    def _read(self, data: bytes) -> Durable:
+    def _decode(self, data: bytes) -> Durable:
         try:
             return decode(data)
         except ValueError as error:
@@ -261,11 +223,8 @@ class FileBoundStore:
     def _error(self, detail: str) -> BoundFileError:
         return BoundFileError(str(self._path), detail)
 
-    def _unreachable(self, error: OSError, path: Path) -> BoundFileError:
-        return self._error(
-            f"{path} can not be used ({error.strerror or error}): the folder must exist on a local disk with "
-            "room on it, and this user must be allowed to write there"
-        )
+    def _unreachable(self, error: FileError) -> BoundFileError:
+        return self._error(str(error))
 
 
 def encode(durable: Durable) -> bytes:
@@ -301,16 +260,3 @@ def _durable(value: Any) -> Durable:
 
 def _is_node_id(value: Any) -> bool:
     return type(value) is int and 1 <= value <= MAX_NODE_ID
-
-
-_OPEN: weakref.WeakSet[FileBoundStore] = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    """A forked child does not keep its parent's lock alive when the parent ends; its clock issues nothing."""
-    for opened in list(_OPEN):
-        with contextlib.suppress(OSError):
-            opened._forget()
-
-
-os.register_at_fork(after_in_child=_close_in_child)

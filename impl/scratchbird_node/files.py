@@ -25,8 +25,9 @@ import contextlib
 import os
 import secrets
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from scratchbird_node.errors import FileError, FileLockedError, file_error
 
@@ -39,6 +40,8 @@ except ImportError as error:  # pragma: no cover  # only where there is no flock
     ) from error
 
 LOCK_ATTEMPTS = 8
+
+T = TypeVar("T")
 
 
 class Appending(Protocol):
@@ -68,16 +71,16 @@ class Reading(Protocol):
         """Let go of the file. Closing twice is no error."""
 
 
-class Lock(Protocol):
-    """The right to use a folder, until it is closed or the process ends."""
+class Lock(Appending, Protocol):
+    """The right to use a folder or file, until it is closed or the process ends.
+
+    A note may be appended to its file, which stays there for whoever locks it next.
+    """
 
     def check(self) -> None:
         """:class:`FileError` if somebody took the lock file away, so that others may use the folder as
         well.
         """
-
-    def close(self) -> None:
-        """Give the folder up. Closing twice is no error."""
 
 
 class Files(Protocol):
@@ -91,6 +94,9 @@ class Files(Protocol):
 
     def size(self, path: Path) -> int:
         """The length of a file."""
+
+    def real_path(self, path: Path) -> Path:
+        """The absolute path to which symbolic links lead, whether or not a file is there."""
 
     def names(self, folder: Path) -> list[str]:
         """What is in a folder, sorted."""
@@ -108,11 +114,17 @@ class Files(Protocol):
         """Lock ``path``, a file that stays for ever; :class:`FileLockedError` if somebody has it."""
 
 
-def replace(files: Files, path: Path, data: bytes, what: str) -> None:
+def replace(
+    files: Files, path: Path, data: bytes, what: str, check: Callable[[], None] = lambda: None
+) -> None:
     """Put ``data`` in the place of a small file, wholly or not at all; it is durable when this returns.
 
-    A crash may leave ``PATH.NEW`` behind, with 16 hexadecimal digits for NEW; see :func:`is_left_over`.
+    A crash may leave ``PATH.NEW`` behind, with 16 hexadecimal digits for NEW; see :func:`left_over_of`.
+
+    :param check: is called when the disk has taken the data, before they take their place. Whatever it raises
+        leaves the old file there.
     """
+    # A name of its own for each: one that comes late never writes into what has become the live file.
     new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     file = files.append_to(new, new=True)
     try:
@@ -121,19 +133,23 @@ def replace(files: Files, path: Path, data: bytes, what: str) -> None:
             file.sync(what)
         finally:
             file.close()
+        check()
         files.rename(new, path)
-    except FileError:
+    except BaseException:
         with contextlib.suppress(FileError):
             files.remove(new)
         raise
     files.sync_folder(path.parent, f"name of {what}")
 
 
-def is_left_over(name: str) -> bool:
-    """Whether :func:`replace` made the file of this name, and a crash kept it from taking its place."""
+def left_over_of(name: str) -> str | None:
+    """The name of the file that was to be replaced, where :func:`replace` made the file of this name, and a
+    crash kept it from taking its place.
+    """
     stem, _, end = name.rpartition(".")
-    token = stem.rpartition(".")[2]
-    return end == "new" and len(token) == 16 and all(digit in "0123456789abcdef" for digit in token)
+    old, _, token = stem.rpartition(".")
+    is_ours = end == "new" and len(token) == 16 and all(digit in "0123456789abcdef" for digit in token)
+    return old if is_ours else None
 
 
 # --- the real disk ----------------------------------------------------------------------------------------
@@ -218,7 +234,7 @@ class DiskReading:
             os.close(descriptor)
 
 
-class DiskLock:
+class DiskLock(DiskAppending):
     """A :class:`Lock` of the operating system, which a process loses when it ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
@@ -231,7 +247,7 @@ class DiskLock:
             self.close()  # Somebody removed or replaced it after we opened it.
         else:
             raise FileError(str(path), "it is replaced again and again: leave it alone")
-        _LOCKS.add(self)
+        in_forked_child(self, DiskLock.close)
 
     def check(self) -> None:
         if not self._is_ours():
@@ -241,19 +257,16 @@ class DiskLock:
                 "folder as well: stop every process of this node, then start one",
             )
 
-    def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
             self.close()
 
     def _take(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(self._path, flags, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._size = os.fstat(self._descriptor).st_size
         except BlockingIOError as error:
             self.close()
             raise FileLockedError(
@@ -272,14 +285,22 @@ class DiskLock:
             return False
 
 
-_LOCKS: weakref.WeakSet[DiskLock] = weakref.WeakSet()
+_IN_CHILD: weakref.WeakKeyDictionary[object, Callable[[Any], None]] = weakref.WeakKeyDictionary()
+
+
+def in_forked_child(owner: T, do: Callable[[T], None]) -> None:
+    """Call ``do(owner)`` in every forked child, if the owner still lives then; nothing that it raises of the
+    operating system is passed on.
+
+    So a child does not keep its parent's lock alive when the parent ends, and writes nothing of its parent's.
+    """
+    _IN_CHILD[owner] = do
 
 
 def _close_in_child() -> None:
-    """A forked child does not keep its parent's lock alive when the parent ends."""
-    for lock in list(_LOCKS):
+    for owner, do in list(_IN_CHILD.items()):
         with contextlib.suppress(OSError):
-            lock.close()
+            do(owner)
 
 
 os.register_at_fork(after_in_child=_close_in_child)
@@ -299,6 +320,9 @@ class Disk:
             return os.stat(path).st_size
         except OSError as error:
             raise file_error(error, path, "be looked at") from error
+
+    def real_path(self, path: Path) -> Path:
+        return Path(os.path.realpath(path))
 
     def names(self, folder: Path) -> list[str]:
         try:

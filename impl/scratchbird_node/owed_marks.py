@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from scratchbird.errors import CallerError
 from scratchbird_node.errors import FileError
-from scratchbird_node.files import Files, is_left_over, replace
+from scratchbird_node.files import Files, left_over_of, replace
 from scratchbird_node.hint_format import MAX_TARGET, VERSION_BYTES
 from scratchbird_node.hint_words import Damage, Report
 
@@ -68,7 +68,7 @@ class OwedMarks:
                 target = int(match[1])
                 if name == f"{target}.owed" and target <= MAX_TARGET:
                     self._marks[target] = self._load(name)
-            elif is_left_over(name) and ".owed." in name:
+            elif (left_over_of(name) or "").endswith(".owed"):
                 files.remove(folder / name)
 
     def targets(self) -> list[int]:

@@ -1,8 +1,8 @@
 """A disk in memory that shows every state in which a power cut may leave it, for tests of stores.
 
 :class:`CrashFiles` is a :class:`scratchbird_node.files.Files`. It records each call, and remembers apart what
-    is
-durable and what is not. :meth:`CrashFiles.images` then enumerates what may be found after a crash right now:
+is durable and what is not. :meth:`CrashFiles.images` then enumerates what may be found after a crash right
+now:
 
 - of the bytes that were appended to a file and not synced, any prefix is there; or they are cut into blocks,
   and any subset of the blocks is there, with zeros for those that are not (the order of appends is not kept);
@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scratchbird_node.errors import FileLockedError, file_error
+from scratchbird_node.errors import FileError, FileLockedError, file_error
 from scratchbird_node.files import Appending, Lock, Reading
 
 Image = dict[str, bytes]
@@ -35,6 +35,41 @@ Image = dict[str, bytes]
 
 MAX_BLOCKS = 4
 """With more unsynced blocks than this in a file, subsets of them are drawn by chance."""
+
+
+class Killed(BaseException):
+    """The process that uses a disk ends here. Whatever it does on its way out has no effect."""
+
+
+class Broken(BaseException):
+    """A promise was not kept. No store takes this for an error of its own."""
+
+
+def demand(condition: bool, what: str, image: Image) -> None:
+    """:class:`Broken` if a condition does not hold of a disk."""
+    if not condition:
+        raise Broken(f"{what}; on the disk: {image}")
+
+
+def killed_at(at: int, use: Callable[[CrashFiles], None]) -> CrashFiles:
+    """Let ``use`` have an empty disk, and end its process within its ``at``-th change, counted from 1; what
+    it leaves. Where it makes fewer changes, it ends after the last.
+    """
+    changes, left = 0, CrashFiles()
+
+    def after() -> None:
+        nonlocal changes, left
+        changes += 1
+        if changes == at:
+            left = files.killed()
+            raise Killed
+
+    files = CrashFiles(after=after)
+    try:
+        use(files)
+    except Killed:
+        return left
+    return files.killed()
 
 
 class Node:
@@ -225,6 +260,9 @@ class CrashFiles:
     def size(self, path: Path) -> int:
         return len(self._node(path).all)
 
+    def real_path(self, path: Path) -> Path:
+        return path  # No link leads anywhere else.
+
     def names(self, folder: Path) -> list[str]:
         return sorted(Path(path).name for path in self._names if Path(path).parent == folder)
 
@@ -246,10 +284,14 @@ class CrashFiles:
         self.after()
 
     def lock(self, path: Path) -> Lock:
-        if str(path) in self._locked:
-            raise FileLockedError(str(path), "it is in use")
-        self._locked.add(str(path))
-        return CrashLock(self._locked, str(path))
+        name = str(path)
+        self._call("lock", path)
+        if name in self._locked:
+            raise FileLockedError(name, "it is in use")
+        if name not in self._names:
+            self._change(Change(str(path.parent), None, name, Node()))
+        self._locked.add(name)
+        return CrashLock(self, path, self._node(path))
 
     def _call(self, verb: str, what: Path | str, path: Path | None = None) -> None:
         call = f"{verb} {what.name if isinstance(what, Path) else what}"
@@ -339,15 +381,14 @@ class CrashReading(_Open):
         return self._node.all[offset : offset + length]
 
 
-class CrashLock:
-    """The lock of a folder of :class:`CrashFiles`."""
-
-    def __init__(self, locked: set[str], path: str) -> None:
-        self._locked = locked
-        self._path = path
+class CrashLock(CrashAppending):
+    """The lock of a folder or file of :class:`CrashFiles`."""
 
     def check(self) -> None:
-        """Nobody takes this one away."""
+        if self._files._names.get(str(self._path)) is not self._node:
+            raise FileError(str(self._path), "it was removed or replaced")
 
     def close(self) -> None:
-        self._locked.discard(self._path)
+        if not self._closed:
+            self._files._locked.discard(str(self._path))
+        super().close()

@@ -64,6 +64,26 @@ def test_the_core_does_no_input_or_output(package: str) -> None:
             assert not imported(path) & forbidden, path.relative_to(ROOT)
 
 
+def test_stores_reach_the_disk_through_one_door() -> None:
+    """Only then does a test that stands in the place of the door see all that a power cut may leave."""
+    forbidden = {"fcntl", "io", "mmap", "os", "shutil", "tempfile"}
+    reaching = {"open", "read_bytes", "read_text", "unlink", "write_bytes", "write_text"}
+    for path in FOLDERS["scratchbird_node"].rglob("*.py"):
+        if path.name == "files.py":
+            continue
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    found |= {alias.name for alias in names}
+                case ast.ImportFrom(module=str(module), names=names):
+                    found |= {f"{module}.{alias.name}" for alias in names}
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in reaching:
+                    found.add(f"io.{name}")
+        bad = {name for name in found if name.split(".")[0] in forbidden} - {"os.PathLike"}
+        assert not bad, f"{path.name} uses {sorted(bad)}: go through scratchbird_node.files"
+
+
 def test_the_scan_sees_imports_of_every_form(tmp_path: Path) -> None:
     python = tmp_path / "a.py"
     python.write_text(

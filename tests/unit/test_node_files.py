@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scratchbird.errors import ConfigurationError, DiskError, OverloadError
-from scratchbird_check.crash_files import CrashFiles
+from scratchbird_check.crash_files import CrashFiles, killed_at
 from scratchbird_node import files as files_module
 from scratchbird_node.errors import (
     DiskFaultError,
@@ -26,7 +26,7 @@ from scratchbird_node.errors import (
     HintLimitError,
     file_error,
 )
-from scratchbird_node.files import Disk, Files, is_left_over, replace
+from scratchbird_node.files import Disk, Files, left_over_of, replace
 
 FOLDER = Path("folder")
 
@@ -115,8 +115,31 @@ def test_a_lock_is_held_once_and_given_up(tmp_path: Path) -> None:
         with pytest.raises(FileLockedError):
             files.lock(folder / "lock")
         lock.close()
+        again = files.lock(folder / "lock")
+        lock.close()  # Twice, which takes nothing from whoever has it now.
+        with pytest.raises(FileLockedError):
+            files.lock(folder / "lock")
+        again.close()
+
+
+def test_a_lock_that_is_taken_away_is_noticed_and_a_note_in_it_stays(tmp_path: Path) -> None:
+    for files, folder in both(tmp_path):
+        path = folder / "lock"
+        lock = files.lock(path)
+        assert lock.size == 0
+        lock.append(b"a note")
+        lock.sync("note")
+        assert lock.size == 6
         lock.close()
-        files.lock(folder / "lock").close()
+        lock = files.lock(path)
+        assert (lock.size, contents(files, path)) == (6, b"a note")
+        files.remove(path)
+        with pytest.raises(FileError, match="it was removed or replaced"):
+            lock.check()
+        write(files, path, b"")
+        with pytest.raises(FileError, match="it was removed or replaced"):
+            lock.check()
+        lock.close()
 
 
 def test_a_file_is_replaced_wholly_and_what_a_crash_leaves_is_known(tmp_path: Path) -> None:
@@ -125,8 +148,9 @@ def test_a_file_is_replaced_wholly_and_what_a_crash_leaves_is_known(tmp_path: Pa
         replace(files, folder / "a", b"two", "word")
         assert contents(files, folder / "a") == b"two"
         assert files.names(folder) == ["a"]
-    assert is_left_over("a.0123456789abcdef.new")
-    assert not any(map(is_left_over, ("a.new", "a.0123456789abcdeX.new", "a", "a.0123456789abcdef.old")))
+    assert left_over_of("a.b.0123456789abcdef.new") == "a.b"
+    for name in ("a.new", "a.0123456789abcdeX.new", "a", "a.0123456789abcdef.old", "a.b.01234.new"):
+        assert left_over_of(name) is None
 
 
 @pytest.mark.parametrize("call", ["append", "sync word", "rename"])
@@ -138,6 +162,25 @@ def test_a_replacement_that_fails_leaves_the_old_file_alone(call: str) -> None:
         replace(files, FOLDER / "a", b"new", "word")
     assert files.image() == {"folder/a": b"old"}
     assert files.open_files == 0
+
+
+def test_a_replacement_that_is_called_off_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    def call_off() -> None:
+        raise InterruptedError
+
+    for files, folder in both(tmp_path):
+        replace(files, folder / "a", b"old", "word")
+        with pytest.raises(InterruptedError):
+            replace(files, folder / "a", b"new", "word", call_off)
+        assert files.names(folder) == ["a"]
+        assert contents(files, folder / "a") == b"old"
+
+
+def test_links_are_followed_to_where_they_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("not-yet")
+    assert Disk().real_path(Path("link")) == Path(os.path.realpath(tmp_path)) / "not-yet"
+    assert CrashFiles().real_path(FOLDER / "a") == FOLDER / "a"
 
 
 # --- the real one -----------------------------------------------------------------------------------------
@@ -364,10 +407,28 @@ def test_a_killed_process_leaves_all_it_wrote_and_nothing_of_it_durable() -> Non
     files = CrashFiles()
     files.append_to(FOLDER / "a", new=True).append(b"x")
     files.lock(FOLDER / "lock")
+    files.sync_folder(Path("other"), "nothing")
     after = files.killed()
-    assert after.image() == {"folder/a": b"x"}
-    assert images(after) == [{}, {"folder/a": b""}, {"folder/a": b"x"}]
+    assert after.image() == {"folder/a": b"x", "folder/lock": b""}
+    assert [image for image in images(after) if "folder/lock" not in image] == [
+        {},
+        {"folder/a": b""},
+        {"folder/a": b"x"},
+    ]
     after.lock(FOLDER / "lock")
     after.append_to(FOLDER / "a", new=False).sync("letters")
-    assert images(after) == [{}, {"folder/a": b"x"}]
-    assert len(images(files)) == 3  # It is a copy.
+    assert len(images(after)) == 4
+    assert len(images(files)) == 6  # It is a copy.
+
+
+def test_a_process_is_ended_within_any_of_its_changes_and_does_nothing_afterwards() -> None:
+    def use(files: CrashFiles) -> None:
+        file = files.append_to(FOLDER / "a", new=True)
+        try:
+            file.append(b"x")
+            file.append(b"y")
+        finally:
+            files.remove(FOLDER / "a")
+
+    left = [killed_at(at, use).image() for at in range(1, 6)]
+    assert left == [{"folder/a": b""}, {"folder/a": b"x"}, {"folder/a": b"xy"}, {}, {}]

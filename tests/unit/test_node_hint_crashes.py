@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchbird_check.crash_files import CrashFiles, Image
+from scratchbird_check.crash_files import Broken, CrashFiles, Image, demand, killed_at
 from scratchbird_node import hint_aside, hint_format, hint_log, hint_marks, hint_store, owed_marks
 from scratchbird_node.hint_format import HEADER, RECORD, parse_name
 from scratchbird_node.hint_store import HintStore
@@ -44,24 +44,27 @@ SYNCS = {
 """Every sync there is, and what is lost without it."""
 
 
+_LOCK = "nothing was there but the lock, which is made again where it is missing"
 _EMPTY = "the process died before it had written a hint: the segment is empty"
 _PAID = "the process died before its flush was answered: these payments were promised to nobody"
 _LEFT_OVER = "the process died before the repair was owed: what it left is removed again"
 
 SPARE = {
+    ("life", 0): _LOCK,
     ("damaged owed", 2): "the damaged list would be found once more",
     ("damaged owed", 3): "the damaged list would be found once more",
-    ("killed at 2", 0): _EMPTY,
-    ("killed at 2", 3): _EMPTY,
+    ("killed at 1", 0): _LOCK,
     ("killed at 3", 0): _EMPTY,
-    ("killed at 3", 1): _EMPTY,
-    ("killed at 3", 4): _EMPTY,
-    ("killed at 10", 0): _PAID,
+    ("killed at 3", 3): _EMPTY,
+    ("killed at 4", 0): _EMPTY,
+    ("killed at 4", 1): _EMPTY,
+    ("killed at 4", 4): _EMPTY,
     ("killed at 11", 0): _PAID,
     ("killed at 12", 0): _PAID,
-    ("killed at 14", 0): _LEFT_OVER,
+    ("killed at 13", 0): _PAID,
     ("killed at 15", 0): _LEFT_OVER,
     ("killed at 16", 0): _LEFT_OVER,
+    ("killed at 17", 0): _LEFT_OVER,
 }
 """Scripts, and which of their syncs, counted from 0, make nothing durable that was promised, and why."""
 
@@ -93,15 +96,6 @@ class Promises:
     """What the target may be owed: one list, or two while it changes."""
     bytes_kept: bytes = b""
     """Bad bytes that must be in some file."""
-
-
-class Broken(BaseException):
-    """A promise was not kept. No store takes this for an error of its own."""
-
-
-def demand(condition: bool, what: str, image: Image) -> None:
-    if not condition:
-        raise Broken(f"{what}; on the disk: {image}")
 
 
 def open_store(files: CrashFiles, salt: int = 0) -> HintStore:
@@ -265,35 +259,21 @@ def life_of_a_log(files: CrashFiles, promises: Promises) -> None:
     caller.store.close()
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 def killed_and_found(at: int) -> Script:
     """A process dies within its ``at``-th change of the disk; the next counts on what it finds, and goes
     on.
     """
 
     def script(files: CrashFiles, promises: Promises) -> None:
-        changes = 0
-
-        def after() -> None:
-            nonlocal changes
-            changes += 1
-            if changes == at:
-                raise Killed
-
-        first = CrashFiles(after=after)
-        try:
-            caller = Caller(open_store(first), promises)
+        def first(disk: CrashFiles) -> None:
+            caller = Caller(open_store(disk), promises)
             caller.append((TARGET, 1, 20), (TARGET, 2, 20))
             caller.append((TARGET, 3, 20))
             caller.pay(TARGET, 0)
             caller.flush(TARGET)
             caller.owe("a", 5, 1000)
-        except Killed:
-            pass
-        files.take_over(first.killed())
+
+        files.take_over(killed_at(at, first))
         store = open_store(files, salt=2)
         for hint in read_hints(store, TARGET):
             promises.held[TARGET, hint.sequence] = hint.payload
@@ -343,7 +323,7 @@ SCRIPTS: dict[str, Script] = {
     "life": life_of_a_log,
     "damaged segment": damaged_segment,
     "damaged owed": damaged_owed,
-    **{f"killed at {at}": killed_and_found(at) for at in range(1, 20)},
+    **{f"killed at {at}": killed_and_found(at) for at in range(1, 21)},
 }
 
 

@@ -20,7 +20,7 @@ from scratchbird.errors import (
     CallerError,
     ConfigurationError,
 )
-from scratchbird_node import bound_store
+from scratchbird_node import files
 from scratchbird_node.bound_store import FileBoundStore, decode
 
 NOW = 1_700_000_000_000
@@ -155,14 +155,14 @@ def test_a_store_whose_lock_was_lost_writes_no_more(path: Path, lose: Any, hands
 def test_a_lock_that_was_lost_while_the_new_file_is_written_stops_the_write(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.fsync
+    real = os.fdatasync
 
-    def fsync(descriptor: int) -> None:
+    def fdatasync(descriptor: int) -> None:
         path.with_name("clock.bound.lock").unlink(missing_ok=True)
         real(descriptor)
 
     store = FileBoundStore(path)
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
     with pytest.raises(BoundFileError, match="deleted or replaced"):
         store.save(Durable(7))
     assert list(path.parent.iterdir()) == []
@@ -173,7 +173,7 @@ def test_a_lock_that_was_lost_while_the_new_file_is_written_stops_the_write(
 def test_a_lock_that_is_lost_while_it_is_taken_is_taken_again(
     path: Path, lose: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, times = bound_store.fcntl.flock, [1]
+    real, times = files.fcntl.flock, [1]
 
     def flock(descriptor: int, how: int) -> None:
         real(descriptor, how)
@@ -181,7 +181,7 @@ def test_a_lock_that_is_lost_while_it_is_taken_is_taken_again(
             times.pop()
             lose(path.with_name("clock.bound.lock"))
 
-    monkeypatch.setattr(bound_store.fcntl, "flock", flock)
+    monkeypatch.setattr(files.fcntl, "flock", flock)
     with FileBoundStore(path) as store:
         store.save(Durable(7))
         with pytest.raises(BoundLockedError):
@@ -225,7 +225,7 @@ def saving(store: FileBoundStore, durable: Durable, told: list[BaseException]) -
     thread.join()
 
 
-@pytest.mark.parametrize("at", ["fdopen", "fsync", "stat", "replace"])
+@pytest.mark.parametrize("at", ["write", "fdatasync", "stat", "replace"])
 def test_a_write_that_hangs_keeps_the_file_until_it_ends_and_then_changes_nothing_late(
     path: Path, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +272,7 @@ def test_a_clock_whose_disk_hangs_does_not_put_the_bound_of_the_next_one_back(
     while clock.last == (0, 0):  # A deadline of 1 ms is too short for some disks.
         with contextlib.suppress(BoundWriteError):
             clock.tick()
-    hung = Hung(monkeypatch, "fdopen")
+    hung = Hung(monkeypatch, "write")
     hands.pass_(1100)
     while not hung.hangs.is_set():
         with pytest.raises(BoundWriteError):
