@@ -1,8 +1,11 @@
 """The rules of handoff and of deletes, one method each: what is owed, and what may be forgotten.
 
-``spec/handoff.md`` states the rules. Up to where a replica has forgotten the past of a shard is a machine of
-its own, :mod:`scratchbird_reference.handoff_floor`. A wrong rule is a subclass of :class:`Rules` that
-replaces one method.
+``spec/handoff.md`` states the rules. The machines that follow them: what a coordinator owes,
+:mod:`scratchbird_reference.handoff_hints`; up to where a replica has forgotten the past of a shard,
+:mod:`scratchbird_reference.handoff_floor`, and how it answers from then on,
+:mod:`scratchbird_reference.handoff_replica`; who has closed a floor and converged at it,
+:mod:`scratchbird_reference.handoff_catalog`. A wrong rule is a subclass of
+:class:`Rules` that replaces one method.
 
 Why it is right, in one paragraph. A write's intent names every target before the write is acknowledged
 (QUORUM.R11). A name is struck out only when the target holds the version, or under a durable mark that says
@@ -24,6 +27,8 @@ from scratchbird_reference.quorum_messages import Held, Setting
 from scratchbird_reference.uuid8 import is_whole, shown
 
 SECOND_NS = 1_000_000_000
+CATCH_UP_NS = 10_000_000
+"""A delivery that is late by more is not caught up with: no target gets a day's worth of hints at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +36,23 @@ class Limits:
     """What is kept for one target, and how fast it is delivered.
 
     :ivar per_second: hints that a target is sent in a second, at most (rule HANDOFF.R4).
+    :ivar most_under_way: hints that a target was sent and has not answered.
+    :ivar answer_within_ns: an answer that takes longer is late.
     :ivar most_hints: that are kept for a target and a shard (rule HANDOFF.R5).
-    :ivar most_age_ns: of the oldest hint.
+    :ivar most_bytes: of values, that are kept for a target and a shard.
+    :ivar most_age_ns: of the oldest hint of a target and a shard.
     :raises ConfigurationError: if a limit is no whole number above 0, or ``per_second`` is above 10^9.
     """
 
     per_second: int = 1_000
+    most_under_way: int = 256
+    answer_within_ns: int = SECOND_NS
     most_hints: int = 1_000_000
+    most_bytes: int = 1 << 30
     most_age_ns: int = 7 * 24 * 3_600 * SECOND_NS
 
     def __post_init__(self) -> None:
-        for name in ("per_second", "most_hints", "most_age_ns"):
+        for name in self.__slots__:
             value = getattr(self, name)
             if not is_whole(value) or value < 1:
                 raise ConfigurationError(f"{name} {shown(value)}: it must be a whole number, at least 1")
@@ -67,13 +78,24 @@ class Rules:
         """The interval when an answer came in time: an eighth shorter, down to the limit's (HANDOFF.R4)."""
         return max(least_ns, interval_ns - max(1, interval_ns // 8))
 
+    def due_ns(self, due_ns: int, now_ns: int) -> int:
+        """Since when a delivery is due, at most :data:`CATCH_UP_NS` ago: the pace is kept (HANDOFF.R4).
+
+        Nor more than a second ahead, which only a clock that was set back can say.
+        """
+        return min(max(due_ns, now_ns - CATCH_UP_NS), now_ns + SECOND_NS)
+
+    def is_given_up(self, mark_is_open: bool, is_coming_back: bool) -> bool:
+        """Whether a write's intent leaves a target out, because its mark covers the write (HANDOFF.R5)."""
+        return mark_is_open and not is_coming_back
+
     def is_paid(self, held_version: int, hinted_version: int) -> bool:
         """Whether a target that says that it holds a version is owed a hint any more (HANDOFF.R3)."""
         return held_version >= hinted_version
 
-    def is_too_much(self, limits: Limits, hints: int, oldest_ns: int) -> bool:
-        """Whether a target is given up that has so many hints, the oldest of this age (HANDOFF.R5)."""
-        return hints > limits.most_hints or oldest_ns > limits.most_age_ns
+    def is_too_much(self, limits: Limits, hints: int, size: int, oldest_ns: int) -> bool:
+        """Whether a target is given up with so many hints, bytes, and an oldest of this age (HANDOFF.R5)."""
+        return hints > limits.most_hints or size > limits.most_bytes or oldest_ns > limits.most_age_ns
 
     def may_drop(self, mark_is_open: bool) -> bool:
         """Whether hints for a target may go that it did not take (HANDOFF.R5)."""
@@ -87,9 +109,12 @@ class Rules:
         """Whether an exchange pays a part of a mark that was in this state when it began (HANDOFF.R6)."""
         return mark_is_closed
 
-    def pays(self, setting: Setting, others_heard: int) -> bool:
-        """Whether a target that merged all that so many others hold is owed nothing more (HANDOFF.R6)."""
-        return others_heard >= setting.size - setting.write_quorum
+    def pays(self, replicas: int, write_quorum: int, others_heard: int) -> bool:
+        """Whether a target that merged all that so many others hold is owed nothing more (HANDOFF.R6).
+
+        The write quorum is the least that any write had which the target may lack.
+        """
+        return others_heard >= replicas - write_quorum
 
     # --- what may be forgotten ----------------------------------------------------------------------------
 

@@ -82,8 +82,9 @@ def test_a_target_that_is_silent_is_asked_once_a_second_and_one_that_answers_com
 
 def test_what_is_paid_what_is_too_much_and_what_may_go() -> None:
     assert [RULES.is_paid(held, 5) for held in (4, 5, 6)] == [False, True, True]
-    limits = Limits(most_hints=2, most_age_ns=10)
-    assert [RULES.is_too_much(limits, *item) for item in ((2, 10), (3, 0), (0, 11))] == [False, True, True]
+    limits = Limits(most_hints=2, most_bytes=5, most_age_ns=10)
+    kept = ((2, 5, 10), (3, 0, 0), (0, 6, 0), (0, 0, 11))
+    assert [RULES.is_too_much(limits, *item) for item in kept] == [False, True, True, True]
     assert [RULES.may_drop(mark) for mark in (False, True)] == [False, True]
     assert [RULES.may_close(writes) for writes in (0, 1)] == [True, False]
     assert [RULES.counts_for_a_mark(closed) for closed in (False, True)] == [False, True]
@@ -93,14 +94,13 @@ def test_a_mark_is_paid_by_so_many_others_that_one_of_them_holds_whatever_was_ac
     """Brute force: W holders among the others, in every way."""
     for size in range(1, 6):
         for write in range(1, size):
-            setting = Setting(tuple(range(size)), write, size)
             others = range(1, size)
             for holders in (set(item) for item in _subsets(others) if len(item) == write):
                 for heard in (set(item) for item in _subsets(others)):
-                    if RULES.pays(setting, len(heard)):
+                    if RULES.pays(size, write, len(heard)):
                         assert heard & holders
             fewer = size - write - 1
-            assert not RULES.pays(setting, fewer)
+            assert not RULES.pays(size, write, fewer)
 
 
 def _subsets(items: range) -> list[tuple[int, ...]]:
