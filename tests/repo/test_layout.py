@@ -73,7 +73,7 @@ def test_a_stem_is_a_known_part() -> None:
     known = set(manifest.PARTS)
     for folder, pattern in (("spec", "*.md"), ("spec", "*.tla"), ("impl/scratchbird", "*.pyx")):
         for path in (ROOT / folder).glob(pattern):
-            stem = path.stem.removesuffix("_history") if path.suffix == ".tla" else path.stem
+            stem = re.sub(r"_(history|targets)$", "", path.stem) if path.suffix == ".tla" else path.stem
             assert stem in known, f"{path.relative_to(ROOT)} is none of {sorted(known)}"
     for path in TLA.glob("*.tla"):
         assert path.stem.startswith("MC_"), path.name
