@@ -68,6 +68,28 @@ cdef class Intent(Value):
     cdef readonly frozenset targets
 
 
+# --- what is checked, made and shown: for other parts as well -----------------------------------------------
+
+
+cdef Held NOTHING_HELD
+
+cdef object read_version(value, str name, int least, Version *into)
+cdef object number_of(Version version)
+cdef bytes bytes_of(Version version)
+cdef Held held_at(Version version, object value)
+cdef object operation_number(value)
+cdef object row_number(value)
+cdef int check_is(value, object kind, str name) except -1
+cdef int64_t check_number(str name, value, int64_t least, int64_t most) except -1
+cdef Py_ssize_t bound_of(str name, value) except -1
+cdef tuple listed(value, str name, str what)
+cdef tuple pair_of(pair, str name, str what)
+cdef tuple row_pairs(rows)
+cdef Incarnations told_by(value)
+cdef dict setting_to_plain(Setting setting)
+cdef list incarnations_to_plain(Incarnations known)
+
+
 # --- messages -----------------------------------------------------------------------------------------------
 
 
@@ -190,6 +212,9 @@ cdef class Adopt(Value):
 cdef class Send(Value):
     cdef readonly object to
     cdef readonly Value message
+
+
+cdef Send send_to(object to, Value message)
 
 
 cdef class Stamp(Value):
@@ -337,6 +362,8 @@ cdef class ReplicaCore:
 
     cdef int take(self, object event, list out) except -1
     cdef int deliver(self, Deliver event, list out) except -1
+    cdef int check_down(self, Value event) except -1
+    cdef int check_start_empty(self, StartEmpty event) except -1
     cdef int start_empty(self, StartEmpty event, list out) except -1
     cdef int ask(self, list out) except -1
     cdef int query(self, Query query, list out) except -1

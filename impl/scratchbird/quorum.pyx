@@ -67,7 +67,7 @@ def always_meet(Setting write not None, Setting read not None):
 
 def compatible(settings):
     """Whether coordinators may use these settings side by side, in any mixture (rule QUORUM.R15)."""
-    kept = _listed(settings, "settings", "the settings to compare")
+    kept = listed(settings, "settings", "the settings to compare")
     return all([always_meet(write, read) for write, read in product(kept, kept)])
 
 
@@ -104,7 +104,7 @@ cdef Steps steps_of(core, events):
     """Each event as a step of its own; one that is refused has no effects and does not stop the others."""
     cdef list effects = [], ends = [], refused = []
     cdef Py_ssize_t before, index = 0
-    for event in _listed(events, "events", "the events of this batch"):
+    for event in listed(events, "events", "the events of this batch"):
         before = len(effects)
         try:
             if type(core) is ReplicaCore:
@@ -121,8 +121,8 @@ cdef Steps steps_of(core, events):
     return Steps(effects, ends, refused)
 
 
-cdef Py_ssize_t _bound(str name, value) except -1:
-    return _check_number(name, value, 1, MAX_NUMBER)
+cdef Py_ssize_t bound_of(str name, value) except -1:
+    return check_number(name, value, 1, MAX_NUMBER)
 
 
 cdef dict setting_to_plain(Setting setting):

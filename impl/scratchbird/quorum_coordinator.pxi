@@ -21,8 +21,8 @@ cdef class CoordinatorCore:
         check_is(setting, Setting, "setting")
         self.setting = setting
         self.members = Members(setting)
-        self.max_operations = _bound("max_operations", max_operations)
-        self.max_intents = _bound("max_intents", max_intents)
+        self.max_operations = bound_of("max_operations", max_operations)
+        self.max_intents = bound_of("max_intents", max_intents)
         self.intents = {}
         self.operations = {}
         self.known = Incarnations()
@@ -91,7 +91,7 @@ cdef class CoordinatorCore:
                         "kind": KINDS[operation.kind],
                         "phase": PHASES[operation.phase],
                     }
-                    for number, operation in sorted(self.operations.items(), key=_row_of)
+                    for number, operation in sorted(self.operations.items(), key=row_of)
                 ]
         return value
 

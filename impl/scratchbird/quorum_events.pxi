@@ -221,7 +221,7 @@ cdef class Send(Value):
         self.message = message
 
 
-cdef inline Send send_to(object to, Value message):
+cdef Send send_to(object to, Value message):
     cdef Send made = Send.__new__(Send)
     made.to = to
     made.message = message

@@ -76,7 +76,7 @@ cdef object read_version(value, str name, int least, Version *into):
     return value if type(value) is int else int(value)
 
 
-cdef inline object number_of(Version version):
+cdef object number_of(Version version):
     """A version as its 128-bit number."""
     if version.high == 0:
         return version.low
@@ -130,8 +130,8 @@ cdef class Incarnations(Value):
     def __cinit__(self, pairs=()):
         cdef Py_ssize_t position = 0
         cdef list ordered = []
-        for pair in _listed(pairs, "incarnations", "(replica, incarnation) pairs"):
-            replica, incarnation = _pair(pair, "incarnations", "(replica, incarnation)")
+        for pair in listed(pairs, "incarnations", "(replica, incarnation) pairs"):
+            replica, incarnation = pair_of(pair, "incarnations", "(replica, incarnation)")
             ordered.append((
                 whole(replica, "replica id", 0, MAX_REPLICA_C), whole(incarnation, "incarnation", 0, MAX_NUMBER),
             ))
@@ -216,7 +216,7 @@ cdef class Setting(Value):
         if not 1 <= len(self.replicas) <= MAX_REPLICAS_C:
             raise ConfigurationError(f"{len(self.replicas)} replicas: name 1 to {MAX_REPLICAS_C}")
         for replica in self.replicas:
-            _check_number("replica id", replica, 0, MAX_REPLICA_C)
+            check_number("replica id", replica, 0, MAX_REPLICA_C)
         self.members = frozenset(self.replicas)
         self.size = len(self.replicas)
         if len(self.members) < self.size:
@@ -227,7 +227,7 @@ cdef class Setting(Value):
             )
         self.write_quorum = _quorum("write_quorum", write_quorum, self.size)
         self.read_quorum = _quorum("read_quorum", read_quorum, self.size)
-        self.epoch = _check_number("epoch", epoch, 0, MAX_NUMBER)
+        self.epoch = check_number("epoch", epoch, 0, MAX_NUMBER)
         if type(mode) is not Mode:
             raise ConfigurationError(f"mode {shown(mode)} is no Mode: pass Mode.LINEARIZABLE or Mode.EVENTUAL")
         self.mode = mode
@@ -247,14 +247,14 @@ cdef class Setting(Value):
 
 
 cdef int _quorum(str name, value, int size) except -1:
-    if _check_number(name, value, 1, MAX_NUMBER) > size:
+    if check_number(name, value, 1, MAX_NUMBER) > size:
         raise ConfigurationError(
             f"{name} is {value} of {size} replicas: no operation could succeed; lower it to at most {size}"
         )
     return value
 
 
-cdef int64_t _check_number(str name, value, int64_t least, int64_t most) except -1:
+cdef int64_t check_number(str name, value, int64_t least, int64_t most) except -1:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigurationError(f"{name} {shown(value)}: it must be a whole number, at least {least}")
     if value > most:
@@ -286,7 +286,7 @@ cdef class Held(Value):
         return number_of(self.at)
 
 
-cdef inline Held held_at(Version version, object value):
+cdef Held held_at(Version version, object value):
     """Made of parts that are known to be right."""
     cdef Held held = Held.__new__(Held)
     held.at = version
@@ -314,7 +314,7 @@ cdef class Intent(Value):
         check_is(held, Held, "held")
         self.held = held
         self.targets = frozenset(
-            [whole(target, "target", 0, MAX_REPLICA_C) for target in _listed(targets, "targets", "replica ids")]
+            [whole(target, "target", 0, MAX_REPLICA_C) for target in listed(targets, "targets", "replica ids")]
         )
 
 
@@ -419,27 +419,27 @@ cdef class Exchanged(Told):
     def __init__(self, epoch, incarnation, rows, incarnations):
         self.epoch = epoch_number(epoch)
         self.incarnation = whole(incarnation, "incarnation", 0, MAX_NUMBER)
-        self.rows = _row_pairs(rows)
+        self.rows = row_pairs(rows)
         self.told = told_by(incarnations)
 
 
-cdef tuple _row_pairs(rows):
+cdef tuple row_pairs(rows):
     cdef list pairs = []
-    for pair in _listed(rows, "rows", "(row, Held) pairs"):
-        row, held = _pair(pair, "rows", "(row, Held)")
+    for pair in listed(rows, "rows", "(row, Held) pairs"):
+        row, held = pair_of(pair, "rows", "(row, Held)")
         check_is(held, Held, "held")
         pairs.append((row_number(row), held))
     return tuple(pairs)
 
 
-cdef tuple _listed(value, str name, str what):
+cdef tuple listed(value, str name, str what):
     try:
         return tuple(value)
     except TypeError:
         raise CallerError(f"{name} {shown(value)} is no list: pass {what}") from None
 
 
-cdef tuple _pair(pair, str name, str what):
+cdef tuple pair_of(pair, str name, str what):
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise CallerError(f"{name}: {shown(pair)} is no pair: pass {what}")
     return tuple(pair)

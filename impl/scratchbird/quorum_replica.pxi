@@ -28,10 +28,10 @@ cdef class ReplicaCore:
         if recovering is not None:
             check_is(recovering, Setting, "recovering")
         self.recovering = recovering
-        self.max_rows = _bound("max_rows", max_rows)
+        self.max_rows = bound_of("max_rows", max_rows)
         self.rows = {}
         self.heard = set()
-        for row, held in _row_pairs(rows):
+        for row, held in row_pairs(rows):
             self.merge(row, held)
 
     def step(self, event):
@@ -79,7 +79,7 @@ cdef class ReplicaCore:
                 "replica": self.replica,
                 "incarnations": incarnations_to_plain(self.known),
                 "epoch": self.epoch,
-                "rows": [[f"{row:x}", held_to_plain(held)] for row, held in sorted(self.rows.items(), key=_row_of)],
+                "rows": [[f"{row:x}", held_to_plain(held)] for row, held in sorted(self.rows.items(), key=row_of)],
                 "recovering": None if self.recovering is None else setting_to_plain(self.recovering),
             }
             if self.up:
@@ -91,10 +91,10 @@ cdef class ReplicaCore:
     cdef int take(self, object event, list out) except -1:
         cdef object kind = type(event)
         if kind is Start or kind is StartEmpty:
-            if self.up:
-                raise CallerError(f"{kind.__name__} at replica {self.replica}, which is up")
             if kind is StartEmpty:
+                self.check_start_empty(event)
                 return self.start_empty(event, out)
+            self.check_down(event)
             self.up = True
             return 0
         if not self.up:
@@ -109,9 +109,16 @@ cdef class ReplicaCore:
             return self.ask(out)
         raise CallerError(f"{shown(event)} is no event of a replica: pass one of this module's")
 
-    cdef int start_empty(self, StartEmpty event, list out) except -1:
+    cdef int check_down(self, Value event) except -1:
+        if self.up:
+            raise CallerError(f"{type(event).__name__} at replica {self.replica}, which is up")
+        return 0
+
+    cdef int check_start_empty(self, StartEmpty event) except -1:
+        """Refuse what can not be, before anything is changed, here or beside the rows."""
         cdef int64_t raised = incarnation_of(self.replica, event.told)
         cdef int64_t lost = incarnation_of(self.replica, self.known)
+        self.check_down(event)
         if raised <= lost:
             raise CallerError(
                 f"replica {self.replica} lost its disk in incarnation {lost} and is to start as {raised}: pass a "
@@ -119,6 +126,9 @@ cdef class ReplicaCore:
             )
         if position_of(self.replica, event.setting) == ABSENT:
             raise CallerError(f"replica {self.replica} is none of {event.setting.replicas}")
+        return 0
+
+    cdef int start_empty(self, StartEmpty event, list out) except -1:
         self.known = event.told
         self.epoch = max(event.epoch, event.setting.epoch)
         self.rows = {}
@@ -193,7 +203,7 @@ cdef class ReplicaCore:
         answer = Exchanged.__new__(Exchanged)
         answer.epoch = self.epoch
         answer.incarnation = incarnation_of(sender, exchange.told)
-        answer.rows = tuple(sorted(self.rows.items(), key=_row_of))
+        answer.rows = tuple(sorted(self.rows.items(), key=row_of))
         answer.told = self.known
         out.append(send_to(sender, answer))
         return 0
@@ -248,5 +258,5 @@ cdef Send refused_epoch(object operation, int64_t own):
     return send_to(None, message)
 
 
-def _row_of(item):
+def row_of(item):
     return item[0]
