@@ -25,7 +25,8 @@ import contextlib
 import os
 import secrets
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -106,6 +107,9 @@ class Files(Protocol):
 
     def remove(self, path: Path) -> None:
         """Remove a file."""
+
+    def sync_all(self, files: Sequence[Appending], what: str) -> list[FileError | None]:
+        """Sync several files side by side, and return when all have ended; why each failed, if it did."""
 
     def sync_folder(self, folder: Path, what: str) -> None:
         """Return when the names in a folder survive a power cut. ``what`` names them, in errors and tests."""
@@ -309,6 +313,12 @@ os.register_at_fork(after_in_child=_close_in_child)
 class Disk:
     """The :class:`Files` of the operating system."""
 
+    max_syncs = 8
+    """How many files are synced side by side."""
+
+    _pool: ThreadPoolExecutor | None = None
+    """Made when it is first needed."""
+
     def append_to(self, path: Path, *, new: bool) -> Appending:
         return DiskAppending(path, new=new)
 
@@ -342,6 +352,19 @@ class Disk:
         except OSError as error:
             raise file_error(error, path, "be removed") from error
 
+    def sync_all(self, files: Sequence[Appending], what: str) -> list[FileError | None]:
+        if len(files) < 2 or self.max_syncs < 2:
+            return [_try_to_sync(file, what) for file in files]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.max_syncs - 1, thread_name_prefix="sync")
+            in_forked_child(self, Disk._forget_pool)
+        pending: list[Future[FileError | None]] = []
+        with contextlib.suppress(RuntimeError):  # No thread, at the end of the interpreter: what is left is
+            for file in files[1:]:  # synced here.
+                pending.append(self._pool.submit(_try_to_sync, file, what))
+        here = [_try_to_sync(file, what) for file in (files[0], *files[1 + len(pending) :])]
+        return [here[0], *(each.result() for each in pending), *here[1:]]
+
     def sync_folder(self, folder: Path, what: str) -> None:
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -354,3 +377,14 @@ class Disk:
 
     def lock(self, path: Path) -> Lock:
         return DiskLock(path)
+
+    def _forget_pool(self) -> None:
+        self._pool = None  # Its threads are the parent's.
+
+
+def _try_to_sync(file: Appending, what: str) -> FileError | None:
+    try:
+        file.sync(what)
+    except FileError as error:
+        return error
+    return None

@@ -16,8 +16,8 @@ was acknowledged:
 What is held in memory is a bit for each hint of the segments that are partly paid, and a few counters for
 each segment; hints are read from the disk when they are asked for.
 
-One thread at a time may write (:meth:`HintLog.write`, :meth:`HintLog.flush`, :meth:`HintLog.close`); hints
-may be paid, counted and read in others meanwhile.
+One thread at a time may write (:meth:`HintLog.begin` to :meth:`HintLog.acknowledge`, :meth:`HintLog.flush`,
+:meth:`HintLog.close`); hints may be paid, counted and read in others meanwhile.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from scratchbird.errors import CallerError
@@ -47,6 +48,15 @@ _BAD_BYTES = (
     "no hint can be read there: a crash cut it off, or the disk damaged it. The hints around it are "
     "delivered, and the bytes are kept; repair the ranges of this target if no crash explains it"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Hints that were appended and are not acknowledged yet."""
+
+    segment: Segment
+    file: Appending
+    count: int
 
 
 class HintLog:
@@ -118,36 +128,44 @@ class HintLog:
 
     # --- hints --------------------------------------------------------------------------------------------
 
-    def write(self, hints: Sequence[tuple[bytes, bytes]], done: Callable[[int, int], None]) -> None:
-        """Append hints, each a version of 16 bytes and a payload, and make them durable.
+    def begin(self, hints: Sequence[tuple[bytes, bytes]], place: int) -> Begun:
+        """Append hints from ``place`` on, each a version of 16 bytes and a payload: as many as a segment
+        takes, at least one.
 
-        :param done: is called with the position in ``hints`` and the sequence number of each, in order, when
-            it is durable.
-        :raises FileError: if the disk refuses. Those not told of by then are not acknowledged; they may be
-            found again at the next start all the same.
+        The caller syncs the file, and the folder if the segment's name is not durable, and then calls
+        :meth:`acknowledge`, or :meth:`abandon` if that failed.
+
+        :raises FileError: if the disk refuses. The hints may be found again at the next start all the same.
         """
-        begun = 0
-        while begun < len(hints):
-            active, segment = self._open_active()
-            try:
-                written, data = self._encode(segment, hints, begun, active.size)
-                active.append(data)
-                active.sync(RECORDS)
-                if segment.name_is_unsynced:
-                    self._files.sync_folder(self._folder, SEGMENT_NAME)
-                    segment.name_is_unsynced = False
-            except BaseException:
-                self._abandon_active()
-                raise
-            first = segment.name.number << 32 | segment.count
+        active, segment = self._open_active()
+        try:
+            count, data = self._encode(segment, hints, place, active.size)
+            active.append(data)
+        except BaseException:
+            self.abandon()
+            raise
+        return Begun(segment, active, count)
+
+    def acknowledge(self, begun: Begun) -> int:
+        """Count hints that are durable now; the sequence number of the first. The others follow it."""
+        segment, size = begun.segment, begun.file.size
+        first = segment.name.number << 32 | segment.count
+        with self.guard:
+            segment.count += begun.count
+            segment.end = segment.size = size
+        if size >= self._settings.segment_bytes or segment.count > MAX_INDEX:
+            self._seal()
+        return first
+
+    def abandon(self) -> None:
+        """Append no more: after a failure nobody knows what the file holds behind the last sync."""
+        segment, self._active_segment = self._active_segment, None
+        if segment is not None:
             with self.guard:
-                segment.count += written
-                segment.end = segment.size = active.size
-            if active.size >= self._settings.segment_bytes or segment.count > MAX_INDEX:
-                self._seal()
-            for place in range(written):
-                done(begun + place, first + place)
-            begun += written
+                segment.closed = True
+                if self._active is not None:
+                    segment.size = self._active.size
+        self.let_go_of_file()
 
     def pay(self, sequences: Iterable[int]) -> None:
         """Note that hints need not be delivered any more. What is paid or gone already is passed over.
@@ -313,7 +331,7 @@ class HintLog:
             try:
                 self._active = self._files.append_to(self._folder / segment.name.segment, new=False)
             except BaseException:
-                self._abandon_active()
+                self.abandon()
                 raise
         return self._active, segment
 
@@ -332,7 +350,7 @@ class HintLog:
         try:
             active.append(hint_format.encode_header(name, hint_format.SEGMENT_MAGIC))
         except BaseException:
-            self._abandon_active()
+            self.abandon()
             raise
         segment.end = segment.size = active.size
 
@@ -352,16 +370,6 @@ class HintLog:
             index += 1
         return len(pieces), b"".join(pieces)
 
-    def _abandon_active(self) -> None:
-        """Append no more: after a failure nobody knows what the file holds behind the last sync."""
-        segment, self._active_segment = self._active_segment, None
-        if segment is not None:
-            with self.guard:
-                segment.closed = True
-                if self._active is not None:
-                    segment.size = self._active.size
-        self.let_go_of_file()
-
     def _seal(self) -> None:
         """Close the active segment in order, so that the next start need not read it."""
         segment = self._active_segment
@@ -370,7 +378,7 @@ class HintLog:
         with contextlib.suppress(FileError):  # It only saves time; the records are durable already.
             active, _ = self._open_active()
             active.append(hint_format.encode_seal(segment.name, segment.count))
-        self._abandon_active()
+        self.abandon()
 
     def _leave_if_paid(self) -> None:
         """Begin another segment where all of the newest is paid, so that it can go."""
@@ -386,7 +394,7 @@ class HintLog:
         try:
             self._files.sync_folder(self._folder, SEGMENT_NAME)
         except BaseException:
-            self._abandon_active()
+            self.abandon()
             raise
         segment.name_is_unsynced = False
 

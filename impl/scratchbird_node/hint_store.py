@@ -1,8 +1,9 @@
 """All hints of a node: a log for each target, group commit, and the repairs owed, in one locked folder.
 
 Whoever writes a hint is told when it is durable. Meanwhile others come; all that have come are written and
-synced together, off the event loop, in a thread of the store's own. So the disk sets how long a hint takes,
-and not how many there are. What waits to be written is bounded in bytes, and more is refused at once.
+synced together, off the event loop, in a thread of the store's own, the files of several targets side by
+side. So the disk sets how long a hint takes, and not how many there are. What waits to be written is bounded
+in bytes, and more is refused at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from scratchbird.errors import BugError, CallerError, ScratchbirdError
 from scratchbird_node.errors import FileError, HintLimitError
 from scratchbird_node.files import Disk, Files
 from scratchbird_node.hint_format import MAX_TARGET, RECORD, VERSION_BYTES, parse_name
+from scratchbird_node.hint_group import Done, Group, call, make_durable
 from scratchbird_node.hint_log import HintLog
 from scratchbird_node.hint_reader import HintReader
 from scratchbird_node.hint_words import Damage, Settings
@@ -29,8 +31,6 @@ from scratchbird_node.owed_marks import OwedMarks
 FOUND_NAMES = "names found at the start"
 LOCK = "hints.lock"
 
-Done = Callable[[int | None, ScratchbirdError | None], None]
-"""Is told the sequence number of a hint that is durable, or why it is not."""
 Flushed = Callable[[ScratchbirdError | None], None]
 """Is told that all that was paid is durable, or why it is not."""
 
@@ -233,8 +233,10 @@ class HintStore:
             with self._guard:
                 hints, self._hints = self._hints, {}
                 flushes, self._flushes = self._flushes, {}
-            for target, queue in hints.items():
-                self._write(target, queue)
+            groups = [Group(target, queue) for target, queue in hints.items()]
+            while groups:
+                self._write(groups[: self._settings.max_open_files])
+                groups = [group for group in groups if not group.is_done]
             for target, waiting in flushes.items():
                 self._flush(target, waiting)
             return bool(hints or flushes)
@@ -313,20 +315,25 @@ class HintStore:
             except Exception:  # A bug. Those who come later must not wait for ever.
                 _log.exception("hints: a commit failed")
 
-    def _write(self, target: int, queue: list[tuple[bytes, bytes, Done]]) -> None:
-        told = 0
-
-        def tell(place: int, sequence: int) -> None:
-            nonlocal told
-            told = place + 1
-            _call(queue[place][2], sequence, None)
-
-        hints = [(version, payload) for version, payload, _ in queue]
-        failure = self._change(target, lambda log: log.write(hints, tell))
-        with self._guard:
-            self._queued_bytes -= sum(RECORD.size + len(payload) for _, payload in hints)
-        for _, _, done in queue[told:]:
-            _call(done, None, failure)
+    def _write(self, groups: list[Group]) -> None:
+        """Write a part of each group, and tell those who wait. Each group's file stays open meanwhile."""
+        try:
+            for group in groups:
+                group.failure = self._change(group.target, group.begin)
+            make_durable(self._files, self._folder, groups)
+            for group in groups:
+                if group.begun is not None:
+                    group.failure = self._change(group.target, group.end)
+        except BaseException:  # Whatever was begun and not acknowledged must not be appended to.
+            for group in groups:
+                if group.begun is not None:
+                    self._logs[group.target].abandon()
+            raise
+        for group in groups:
+            if group.is_done:
+                with self._guard:
+                    self._queued_bytes -= group.size
+                group.give_up()
 
     def _change(self, target: int, change: Callable[[HintLog], None]) -> ScratchbirdError | None:
         """Do something with a log; why it failed, if it did."""
@@ -369,7 +376,7 @@ class HintStore:
         if failure is not None and not waiting:
             _log.error("hints paid to target %d are not durable yet: %s", target, failure)
         for done in waiting:
-            _call(done, failure)
+            call(done, failure)
 
     # --- checks -------------------------------------------------------------------------------------------
 
@@ -386,11 +393,3 @@ class HintStore:
     def _check_open(self) -> None:
         if self._closing:
             raise CallerError(f"the hints in {self._folder} were closed: open the folder again")
-
-
-def _call(done: Callable[..., None], *arguments: object) -> None:
-    """One who waits and fails when told does not keep the others from being told."""
-    try:
-        done(*arguments)
-    except Exception:
-        _log.exception("hints: a callback failed")

@@ -274,6 +274,16 @@ class CrashFiles:
         self._call("remove", path)
         self._change(Change(str(path.parent), str(path), None, self._node(path)))
 
+    def sync_all(self, files: Sequence[Appending], what: str) -> list[FileError | None]:
+        failures: list[FileError | None] = []
+        for file in files:  # One after another, so that a power cut may come between any two.
+            try:
+                file.sync(what)
+                failures.append(None)
+            except FileError as error:
+                failures.append(error)
+        return failures
+
     def sync_folder(self, folder: Path, what: str) -> None:
         self._call("sync", what, folder)
         mine = [change for change in self._changes if change.folder == str(folder)]
