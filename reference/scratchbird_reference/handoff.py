@@ -137,6 +137,13 @@ class Rules:
         """Whether what others hold may be merged for a floor, when all have closed this one (HANDOFF.R10)."""
         return all_closed >= floor
 
+    def tells_past(self, closed: int, floor: int) -> bool:
+        """Whether a replica that has closed one floor tells others its past up to another (HANDOFF.R10).
+
+        One that has not closed that may still change its past.
+        """
+        return closed >= floor
+
     def has_converged(self, setting: Setting, merged: frozenset[int]) -> bool:
         """Whether a replica that merged all of these others has converged (HANDOFF.R10)."""
         return len(merged) >= setting.size - 1
@@ -148,6 +155,10 @@ class Rules:
     def may_purge(self, floor: int, held: Held) -> bool:
         """Whether what a settled replica holds of a row may go (HANDOFF.R11)."""
         return held.value is None and held.version <= floor
+
+    def closed_at_start(self, proposed: int) -> int:
+        """At which floor a replica is closed that starts on an empty disk (HANDOFF.R13)."""
+        return proposed
 
     def believes_backup(self, closed: int, held: Held) -> bool:
         """Whether a row of a restored backup is merged without anybody else holding it (HANDOFF.R13)."""

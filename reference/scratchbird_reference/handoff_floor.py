@@ -234,8 +234,9 @@ class FloorKeeper:
                 f"floor {proposed} is below {state.durable.closed}, which replica {state.durable.replica} "
                 f"had closed: the catalog names the highest that was ever proposed"
             )
-        durable = Durable(state.durable.replica, closed=proposed)
-        return State(state.setting, durable), (SayClosed(proposed),) if proposed else ()
+        closed = self.rules.closed_at_start(proposed)
+        durable = Durable(state.durable.replica, closed=closed)
+        return State(state.setting, durable), (SayClosed(closed),) if closed else ()
 
     def _recovered(self, state: State, settled: int) -> tuple[State, Effects]:
         if not settled:

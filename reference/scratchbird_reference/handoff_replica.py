@@ -241,9 +241,11 @@ class FlooredReplica:
         return self._recover(state, event.sender, message)
 
     def _past(self, state: State, sender: int, message: AskPast) -> tuple[Effect, ...]:
-        """One that recovers knows no past yet, and one that has not closed may still change it."""
+        """One that recovers knows no past yet."""
         durable = state.rows.durable
-        if durable.recovering is not None or state.floor.durable.closed < message.floor:
+        if durable.recovering is not None:
+            return ()
+        if not self.rules.tells_past(state.floor.durable.closed, message.floor):
             return ()
         rows = tuple((row, held) for row, held in durable.rows if held.version <= message.floor)
         return (SendFloor(sender, Past(message.floor, message.incarnation, rows)),)
