@@ -14,12 +14,14 @@ from scratchbird_check.counterexamples.model import Counterexample, NotRefutedEr
 from scratchbird_check.counterexamples.quorum_scripts import SCRIPTS, Script
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.traces.quorum_moves import Move
-from scratchbird_check.traces.quorum_run import play
+from scratchbird_check.traces.quorum_run import Run, play
 from scratchbird_check.traces.quorum_world import Stage
 from scratchbird_check.variants.quorum import RIGHT, VARIANTS, Variant
 
 
-def _play(script: Script, moves: tuple[Move, ...], variant: Variant, stage: Stage, title: str) -> Trace:
+def _play(
+    script: Script, moves: tuple[Move, ...], variant: Variant, stage: Stage, title: str, kind: type[Run]
+) -> Trace:
     return play(
         moves,
         variant=variant,
@@ -29,6 +31,7 @@ def _play(script: Script, moves: tuple[Move, ...], variant: Variant, stage: Stag
         lesson=script.lesson,
         title=title,
         good=script.good,
+        kind=kind,
     )
 
 
@@ -37,13 +40,23 @@ def counterexample(variant: str) -> Counterexample:
 
     :raises NotRefutedError: if the wrong rule keeps its promise, or the right one breaks it.
     """
-    script = SCRIPTS[variant]
+    return refute(variant, SCRIPTS[variant], VARIANTS[variant], RIGHT)
+
+
+def refute(
+    variant: str, script: Script, wrong: Variant, right: Variant, kind: type[Run] = Run
+) -> Counterexample:
+    """Play a script by wrong rules and by right ones.
+
+    :param kind: whose moves they are.
+    :raises NotRefutedError: if the wrong rules keep the promise, or the right ones break it.
+    """
     stage = script.wrong_stage or script.stage
-    refuted = _play(script, script.moves, VARIANTS[variant], stage, f"{script.title} ({variant})")
+    refuted = _play(script, script.moves, wrong, stage, f"{script.title} ({variant})", kind)
     if not refuted.promise:
         raise NotRefutedError(f"variant {variant!r} keeps {script.promise} in the run that should refute it")
     moves = (*script.moves, *script.afterwards)
-    corrected = _play(script, moves, RIGHT, script.stage, "The same events under the right rule")
+    corrected = _play(script, moves, right, script.stage, "The same events under the right rule", kind)
     if corrected.promise:
         raise NotRefutedError(f"the right rule breaks {corrected.promise} in the run of variant {variant!r}")
     return Counterexample(variant, script.promise, refuted, corrected)

@@ -50,12 +50,12 @@ class Script:
     """Where it is a setting that is wrong: the stage with that one."""
 
 
-def _same(setting: Setting, *names: str, clocks: Mapping[str, int] | None = None) -> Stage:
+def same(setting: Setting, *names: str, clocks: Mapping[str, int] | None = None) -> Stage:
     """These coordinators, all with this setting."""
     return Stage(dict.fromkeys(names, setting), clocks=clocks or {})
 
 
-_OLD = unseen(write("before", "old", "c1", hears=(1, 2), holds=THREE))
+OLD = unseen(write("before", "old", "c1", hears=(1, 2), holds=THREE))
 """Everybody holds "old"."""
 ALL_READ_ONE = Setting(THREE, 3, 1, epoch=2)
 WRITE_ONE = Setting(THREE, 1, 3)
@@ -72,22 +72,22 @@ SCRIPTS: Mapping[str, Script] = {
         "W + R = N: one replica of three for a write, two for a read",
         "quorums that miss each other make reads stale",
         "W + R = 4 is more than N = 3: one acknowledgement is not enough, and every read meets the write.",
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
-            *_OLD,
+            *OLD,
             write("w", "new", "c1", hears=(1, 2)),
             hold("w", 1),
             read("r", "c2", hears=(2, 3)),
         ),
         (hold("w", 2), read("later", "c2", hears=(2, 3)), hold("later", 3)),
-        wrong_stage=_same(UncheckedSetting(THREE, 1, 2), "c1", "c2"),
+        wrong_stage=same(UncheckedSetting(THREE, 1, 2), "c1", "c2"),
     ),
     "one_round": Script(
         "QRM-2",
         "A write that asks nobody, by a coordinator whose clock is behind",
         "the later write has the lower version, and is lost",
         "c2 asks first, and takes a version above the one that it hears of: the later write wins.",
-        _same(MAJORITIES, "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
+        same(MAJORITIES, "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
         (
             write("first", "a", "c1", hears=(1, 2), holds=(1, 2)),
             write("second", "b", "c2", hears=(1, 2), holds=(1, 2)),
@@ -99,9 +99,9 @@ SCRIPTS: Mapping[str, Script] = {
         "A read that replies first and repairs later",
         "reads go back in time",
         'The first read replies when two replicas hold "new": every later read meets one of them.',
-        _same(MAJORITIES, "c1", "c2", "c3"),
+        same(MAJORITIES, "c1", "c2", "c3"),
         (
-            *_OLD,
+            *OLD,
             write("w", "new", "c1", hears=(1, 2)),
             store("w", 1),
             read("first", "c2", hears=(1, 2)),
@@ -114,7 +114,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A read that replies at once where its answers agree, N = 4, W = 3, R = 2",
         "two that agree are missed by the next two",
         'The first read replies when three replicas hold "new": every later read meets one of them.',
-        _same(Setting((1, 2, 3, 4), 3, 2), "c1", "c2"),
+        same(Setting((1, 2, 3, 4), 3, 2), "c1", "c2"),
         (
             *unseen(write("before", "old", "c1", hears=(1, 2), holds=(1, 2, 3, 4))),
             write("w", "new", "c1", hears=(1, 2)),
@@ -130,9 +130,9 @@ SCRIPTS: Mapping[str, Script] = {
         "A read that replies at N - R + 1 holders, N = 3, W = 3, R = 2",
         "one of too few holders lost its disk, and recovered from one who never held it",
         'The first read replies when three replicas hold "new": whoever recovers hears of it.',
-        _same(Setting(THREE, 3, 2), "c1", "c2"),
+        same(Setting(THREE, 3, 2), "c1", "c2"),
         (
-            *_OLD,
+            *OLD,
             write("w", "new", "c1", hears=(1, 2)),
             store("w", 1),
             read("first", "c2", hears=(1, 2)),
@@ -148,7 +148,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A read of an eventual table that does not wait for what its client has seen",
         "a client does not read what it wrote",
         "The read waits for an answer that is no older than its client's token.",
-        _same(EVENTUAL, "c1", "c2"),
+        same(EVENTUAL, "c1", "c2"),
         (
             write("w", "new", "c1", client="ann", holds=(1,)),
             read("r", "c2", client="ann", hears=(2,)),
@@ -161,7 +161,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A write of an eventual table below what its client has seen, by a clock that is behind",
         "a client does not read what it wrote last",
         "The second write takes a version above its client's token, whatever the clock says.",
-        _same(EVENTUAL, "c1", "c2", clocks={"c1": 20, "c2": 10}),
+        same(EVENTUAL, "c1", "c2", clocks={"c1": 20, "c2": 10}),
         (
             write("first", "a", "c1", client="ann", holds=(1,)),
             write("second", "b", "c2", client="ann", holds=(1,)),
@@ -174,7 +174,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A write that is taken back where it was applied",
         "what was read was never written",
         'Nothing is taken back: what has been read stays, and the client was told "indeterminate".',
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
             write("w", "new", "c1", hears=(1, 2)),
             store("w", 1),
@@ -190,7 +190,7 @@ SCRIPTS: Mapping[str, Script] = {
         'A write without a quorum, of which the client is told "not applied"',
         "the client was told that it is not applied and never will be",
         'The client was told "indeterminate": it may take effect later, and it does.',
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
             write("w", "new", "c1", hears=(1, 2)),
             store("w", 1),
@@ -204,7 +204,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A write that is acknowledged before its intent is on disk",
         "nobody will ever repair it",
         "Before the intent is on disk the client is told nothing: no acknowledged write is left behind.",
-        _same(MAJORITIES, "c1"),
+        same(MAJORITIES, "c1"),
         (
             write("w", "new", "c1", hears=(1, 2), slow_disk=True),
             hold("w", 1, 2),
@@ -247,7 +247,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A write that is repeated through another coordinator, under a new version",
         "one write took effect twice",
         "The client reserved its version, and repeats the write under it: it stays where it is in the order.",
-        _same(MAJORITIES, "c1", "c2", "c3"),
+        same(MAJORITIES, "c1", "c2", "c3"),
         (
             write("w", "a", "c1", hears=(1, 2), reserve=True),
             store("w", 1),
@@ -263,7 +263,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A write that is stamped again when a replica says STALE",
         "one write took effect twice",
         "A version is taken once: the write is overtaken, and stays where it is in the order.",
-        _same(MAJORITIES, "c1", "c2", "c3"),
+        same(MAJORITIES, "c1", "c2", "c3"),
         (
             write("w", "a", "c1", hears=(1, 2)),
             store("w", 1),
@@ -281,9 +281,9 @@ SCRIPTS: Mapping[str, Script] = {
         "A replica that lost its disk answers at once",
         "its empty answer counted as a vote",
         "A replica that lost its disk gives no answer before two others told it all that they hold.",
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
-            *_OLD,
+            *OLD,
             write("w", "new", "c1", hears=(1, 2)),
             hold("w", 1, 2),
             lose(1),
@@ -297,7 +297,7 @@ SCRIPTS: Mapping[str, Script] = {
         "An acknowledgement from before the loss of a disk",
         "one was counted as a holder that had lost what it held",
         "r2's acknowledgement says that r1 began anew: what r1 said before is not counted.",
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
             write("w", "new", "c1", hears=(1, 2)),
             store("w", 1),
@@ -314,7 +314,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A catalog that tells a replica its own incarnation alone",
         "one was counted as a holder that had lost what it held, and who knew had forgotten",
         "r2 knows from the catalog that r1 began anew, and says so: what r1 said before is not counted.",
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
             write("w", "new", "c1", hears=(1, 2)),
             store("w", 1),
@@ -332,7 +332,7 @@ SCRIPTS: Mapping[str, Script] = {
         "A replica that lost its disk recovers from one other",
         "the one whom it heard never held the write",
         "r1 hears N - W + 1 = 2 others before it has a vote: one of them holds the write.",
-        _same(MAJORITIES, "c1", "c2"),
+        same(MAJORITIES, "c1", "c2"),
         (
             write("w", "new", "c1", hears=(1, 2), holds=(1, 2)),
             lose(1),
@@ -363,20 +363,20 @@ SCRIPTS: Mapping[str, Script] = {
         "A table is called strong because N, W, R = 3, 2, 2; its mode is eventual",
         "the numbers are the same in both modes, and the promise is not",
         "In linearizable mode the second write asks first, and takes the higher version.",
-        _same(MAJORITIES, "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
+        same(MAJORITIES, "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
         (
             write("first", "a", "c1", hears=(1, 2), holds=(1, 2)),
             write("second", "b", "c2", hears=(1, 2), holds=(1, 2)),
             read("r", "c3", hears=(1, 2)),
         ),
-        wrong_stage=_same(Setting(THREE, 2, 2, Mode.EVENTUAL), "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
+        wrong_stage=same(Setting(THREE, 2, 2, Mode.EVENTUAL), "c1", "c2", "c3", clocks={"c1": 20, "c2": 10}),
     ),
     "needs_the_sum": Script(
         "QRM-7",
         "N, W, R = 3, 2, 2, r3 is down, and an operation needs W + R replicas",
         "two replicas are enough for either, and the rule stops at the first failure",
         "Two replicas answer the query, and two hold the write: that is max(W, R).",
-        _same(MAJORITIES, "c1"),
+        same(MAJORITIES, "c1"),
         (write("w", "new", "c1", hears=(1, 2), holds=(1, 2)), deadline("w")),
         (read("r", "c1", hears=(1, 2)),),
         judge=goes_on,
@@ -386,27 +386,27 @@ SCRIPTS: Mapping[str, Script] = {
         "N, W, R = 5, 3, 3 over centres of 2, 2 and 1, and both centres of 2 are down",
         "a read needs three as a write does",
         "One replica answers where R = 1: such a table can be read there, and what is read may be old.",
-        _same(Setting(FIVE, 3, 1, Mode.EVENTUAL), "c1", "c2"),
+        same(Setting(FIVE, 3, 1, Mode.EVENTUAL), "c1", "c2"),
         (
             *unseen(write("before", "old", "c1", hears=(1, 2, 3), holds=FIVE)),
             read("r", "c2", hears=(5,)),
             deadline("r"),
         ),
         judge=goes_on,
-        wrong_stage=_same(MAJORITIES_OF_FIVE, "c1", "c2"),
+        wrong_stage=same(MAJORITIES_OF_FIVE, "c1", "c2"),
     ),
     "minority_reads": Script(
         "QRM-9",
         "N, W, R = 5, 3, 3, and a partition leaves r4 and r5 alone with a coordinator",
         "R exceeds the minority",
         "Two replicas answer where R = 2: such a table can be read there, and what is read may be old.",
-        _same(Setting(FIVE, 3, 2, Mode.EVENTUAL), "c1", "c2"),
+        same(Setting(FIVE, 3, 2, Mode.EVENTUAL), "c1", "c2"),
         (
             *unseen(write("before", "old", "c1", hears=(1, 2, 3), holds=FIVE)),
             read("r", "c2", hears=(4, 5)),
             deadline("r"),
         ),
         judge=goes_on,
-        wrong_stage=_same(MAJORITIES_OF_FIVE, "c1", "c2"),
+        wrong_stage=same(MAJORITIES_OF_FIVE, "c1", "c2"),
     ),
 }

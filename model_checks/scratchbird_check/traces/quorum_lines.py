@@ -8,19 +8,27 @@ from scratchbird_check.traces import quorum_words as words
 from scratchbird_check.traces.model import Arrow, Kind
 from scratchbird_check.traces.quorum_world import Response, shown
 from scratchbird_check.variants.quorum import Stale
+from scratchbird_reference.handoff_replica import BelowFloor
 from scratchbird_reference.quorum_messages import Answer, Held, OldEpoch
 
 
 def value_of(held: Held) -> str:
-    """``"new"``, ``nothing`` or ``null`` for a delete."""
-    return shown(held.value) if held.version else words.NOTHING
+    """``"new"``, ``nothing`` or ``a delete``."""
+    if held.value is None:
+        return words.A_DELETE if held.version else words.NOTHING
+    return shown(held.value)
+
+
+def returned(held: Held) -> str:
+    """``"new"``, or ``nothing``: what a client is told of a deleted row."""
+    return words.NOTHING if held.value is None else shown(held.value)
 
 
 @dataclass(slots=True)
 class Line:
     """What one move comes to, until it is a step."""
 
-    lane: str
+    lane: str | None
     parts: list[str] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
     mark: str = ""
@@ -45,11 +53,12 @@ class Heard:
     newer: list[int] = field(default_factory=list)
     stale: list[int] = field(default_factory=list)
     refusing: dict[int, list[int]] = field(default_factory=dict)
+    below: list[int] = field(default_factory=list)
 
     @property
     def any(self) -> bool:
         """Whether anybody said anything."""
-        return bool(self.said or self.holders or self.newer or self.stale or self.refusing)
+        return bool(self.said or self.holders or self.newer or self.stale or self.refusing or self.below)
 
     def take(self, name: int, message: Response, *, newer: bool) -> str:
         """Note one message; in a word. ``newer``: the replica holds something newer than what it was sent."""
@@ -64,6 +73,9 @@ class Heard:
             case Stale():
                 self.stale.append(name)
                 return "stale"
+            case BelowFloor():
+                self.below.append(name)
+                return "below"
         (self.newer if newer else self.holders).append(name)
         return "has newer" if newer else "holds it"
 
@@ -73,4 +85,5 @@ class Heard:
         if self.holders or self.newer:
             parts.append(words.hears_holders(self.holders, self.newer))
         parts += [words.hears_refusal(who, epoch) for epoch, who in self.refusing.items()]
+        parts += [words.hears_below(self.below)] if self.below else []
         return parts + ([words.hears_stale(self.stale)] if self.stale else [])

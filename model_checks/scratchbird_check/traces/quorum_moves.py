@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 
 class Act(Enum):
@@ -29,6 +30,8 @@ class Act(Enum):
 class Move:
     """One move; use the functions below.
 
+    :ivar act: one of :class:`Act`, or of another part's.
+    :ivar value: that a write writes; ``None`` deletes.
     :ivar op: the name of a client's operation.
     :ivar replicas: whom the move is about; of a move at one replica, this one.
     :ivar others: whom a replica that recovers hears.
@@ -37,13 +40,13 @@ class Move:
     :ivar clock: what the coordinator's clock reads now, as a version; as it runs by itself if it is 0.
     """
 
-    act: Act
+    act: Enum
     op: str = ""
     replicas: tuple[int, ...] = ()
     others: tuple[int, ...] = ()
     at: str = ""
     client: str = ""
-    value: str = ""
+    value: str | None = ""
     hears: tuple[int, ...] = ()
     holds: tuple[int, ...] = ()
     reserve: bool = False
@@ -52,7 +55,10 @@ class Move:
     setup: bool = False
 
 
-def unseen(*moves: Move) -> tuple[Move, ...]:
+M = TypeVar("M", bound=Move)
+
+
+def unseen(*moves: M) -> tuple[M, ...]:
     """The same moves, which only set the scene."""
     return tuple(replace(move, setup=True) for move in moves)
 
@@ -74,7 +80,7 @@ def read(
 
 def write(
     op: str,
-    value: str,
+    value: str | None,
     at: str,
     *,
     client: str = "",
@@ -84,7 +90,7 @@ def write(
     slow_disk: bool = False,
     clock: int = 0,
 ) -> Move:
-    """A client writes; with ``reserve`` as one that may repeat the write (rule QUORUM.R9)."""
+    """A client writes, ``None`` deletes; with ``reserve`` as one that may repeat it (rule QUORUM.R9)."""
     return Move(
         Act.WRITE,
         op,

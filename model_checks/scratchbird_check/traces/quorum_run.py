@@ -7,14 +7,16 @@ tells both how a wrong rule breaks its promise and how the right one keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
+from typing import Any, ClassVar
 
 from scratchbird_check.traces import quorum as json_form
 from scratchbird_check.traces import quorum_words as words
 from scratchbird_check.traces.model import Arrow, Change, Step, Trace
 from scratchbird_check.traces.quorum_judge import Judge
-from scratchbird_check.traces.quorum_lines import Heard, Line, value_of
+from scratchbird_check.traces.quorum_lines import Heard, Line, returned, value_of
 from scratchbird_check.traces.quorum_moves import Act, Move
 from scratchbird_check.traces.quorum_world import Client, Stage, World, shown
 from scratchbird_check.traces.tla_values import frozen
@@ -22,14 +24,19 @@ from scratchbird_check.variants.quorum import Stale, Undo, Variant
 from scratchbird_history import operations as history
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference.errors import CallerError
+from scratchbird_reference.handoff_replica import BelowFloor
 from scratchbird_reference.quorum_messages import Held, OldEpoch, Query, Write
 
 
 class Run:
     """Plays moves, and keeps a step for each; use :func:`play`."""
 
+    PART: ClassVar[str] = "quorum"
+    LANES: ClassVar[tuple[str, ...]] = ()
+    """Who takes part beside coordinators and replicas."""
+
     def __init__(self, variant: Variant, stage: Stage) -> None:
-        self.world = World(variant, stage)
+        self.world = self.staged(variant, stage)
         self.steps: list[Step] = []
         self.sent_at: dict[int, int] = {}
         """By operation: the step in which its coordinator sent what is to be stored."""
@@ -39,6 +46,14 @@ class Run:
         """By (who recovers, who answered it): the step in which it did."""
         self._add(Step(0, None, "Init", "the beginning"))
 
+    def staged(self, variant: Variant, stage: Stage) -> World:
+        """Where it is played."""
+        return World(variant, stage)
+
+    def acts(self) -> Mapping[Enum, Callable[[Any, Any], Line | None]]:
+        """What each act does."""
+        return _ACTS
+
     @property
     def number(self) -> int:
         return len(self.steps)
@@ -46,7 +61,7 @@ class Run:
     def move(self, move: Move) -> bool:
         """Play a move. Returns whether it was possible."""
         before = self._noted()
-        line = _ACTS[move.act](self, move)
+        line = self.acts()[move.act](self, move)
         if line is None:
             return False
         self._add(
@@ -78,7 +93,7 @@ class Run:
         if move.slow_disk:
             self.world.slow_disks.add(move.at)
         reads = move.act is Act.READ
-        value = None if reads else move.value.encode()
+        value = None if reads or move.value is None else move.value.encode()
         kind = history.Kind.READ if reads else history.Kind.WRITE
         client = self.world.ask(move.op, move.client, move.at, kind, value, reserve=move.reserve)
         line = Line(move.at, [words.reads() if reads else words.writes(shown(value))], lead=True)
@@ -184,7 +199,7 @@ class Run:
         reply = client.reply
         if reply is not None and reply is not before:
             if reply.outcome is operations.Outcome.VALUE:
-                line.mark = value_of(reply.held)
+                line.mark = returned(reply.held)
                 line.parts.append(words.returns(line.mark))
             else:
                 line.parts.append(words.says(reply.outcome.value))
@@ -244,6 +259,9 @@ class Run:
             requested = self.world.coordinators[client.coordinator].setting.epoch
             line.parts.append(words.refuses_epoch(requested, epoch))
             line.kind, line.mark = "refused", "refused"
+        elif isinstance(last, BelowFloor):
+            line.parts.append(words.refuses_below(what, last.closed))
+            line.kind, line.mark = "refused", "below"
         elif isinstance(last, Stale):
             line.parts.append(words.refuses_stale(own, what))
             line.kind, line.mark = "refused", "stale"
@@ -297,18 +315,20 @@ class Run:
     # --- steps --------------------------------------------------------------------------------------------
 
     def _add(self, step: Step) -> None:
+        state = {name: frozen(item) for name, item in self.states().items()}
+        self.steps.append(replace(step, state=state, down=self.down()))
+
+    def down(self) -> tuple[str, ...]:
+        """The lanes whose process has ended."""
+        return tuple(name for name, item in self.world.coordinators.items() if item.volatile is None)
+
+    def states(self) -> dict[str, json_form.Json]:
+        """The state of each lane."""
         world = self.world
-        state = {
-            **{
-                name: frozen(json_form.coordinator_to_json(item)) for name, item in world.coordinators.items()
-            },
-            **{
-                words.lane(name): frozen(json_form.replica_to_json(item))
-                for name, item in world.replicas.items()
-            },
+        return {
+            **{name: json_form.coordinator_to_json(item) for name, item in world.coordinators.items()},
+            **{words.lane(name): json_form.replica_to_json(item) for name, item in world.replicas.items()},
         }
-        down = tuple(name for name, item in world.coordinators.items() if item.volatile is None)
-        self.steps.append(replace(step, state=state, down=down))
 
     def _noted(self) -> dict[str, str]:
         """What changes are told of, by name."""
@@ -329,7 +349,7 @@ class Run:
                 yield Change(name, before[name], after)
 
 
-_ACTS: dict[Act, Callable[[Run, Move], Line | None]] = {
+_ACTS: Mapping[Enum, Callable[[Any, Any], Line | None]] = {
     Act.READ: Run.ask,
     Act.WRITE: Run.ask,
     Act.REPEAT: Run.repeat,
@@ -358,15 +378,17 @@ def play(
     title: str,
     engine: str = "reference",
     good: str = "",
+    kind: type[Run] = Run,
 ) -> Trace:
     """Play moves until the promise is broken, or to their end.
 
     :param lesson: what is to be learnt if it is broken; it becomes the end of the verdict.
     :param good: the trace's verdict if nothing is broken.
+    :param kind: whose moves they are.
     :raises CallerError: if a move is impossible where it stands, such as a request to a coordinator that is
         down.
     """
-    run = Run(variant, stage)
+    run = kind(variant, stage)
     sentence = ""
     for move in moves:
         if run.move(move) and (sentence := judge(run.world, lesson, promise)):
@@ -375,11 +397,11 @@ def play(
     if sentence:
         steps = [*steps[:-1], replace(steps[-1], wrong=True)]
     used = {lane for step in steps for lane in (step.lane, *(arrow.from_lane for arrow in step.arrows))}
-    every = (*stage.settings, *(words.lane(name) for name in stage.replicas))
+    every = (*stage.settings, *kind.LANES, *(words.lane(name) for name in stage.replicas))
     return Trace(
         title=title,
         engine=engine,
-        part="quorum",
+        part=kind.PART,
         lanes=tuple(name for name in every if name in used or name.startswith("r")),
         steps=tuple(steps),
         verdict=sentence or good,

@@ -8,6 +8,10 @@ from scratchbird_check.traces.hlc_words import listed
 
 NOTHING = "nothing"
 """What a row holds that was never written."""
+A_DELETE = "a delete"
+"""What a row holds that was deleted, as long as its version is kept."""
+NULL = "null"
+"""What a history calls the value that a delete writes, and that a read of a deleted row returns."""
 NO_REGISTER = "no order of these operations is that of one register"
 NO_REPAIR = "nobody will ever repair it"
 
@@ -43,16 +47,17 @@ def begins_to_write() -> str:
 
 
 def writes(what: str) -> str:
-    return f"writes {what}"
+    return "deletes the row" if what == NULL else f"writes {what}"
 
 
 def has_written(what: str, to: Sequence[int]) -> str:
-    return f"has written {what} to {lanes(to)}"
+    done = "deleted the row at" if what == NULL else f"written {what} to"
+    return f"has {done} {lanes(to)}"
 
 
 def repeats(what: str, reserved: int) -> str:
     under = f"under its version {reserved}, and sends it to all" if reserved else "for the same client"
-    return f"writes {what} again, {under}"
+    return f"{writes(what)} again, {under}"
 
 
 def hears(said: Sequence[tuple[int, str]]) -> str:
@@ -104,6 +109,10 @@ def hears_refusal(replicas: Sequence[int], epoch: int) -> str:
     return f"is refused by {lanes(replicas)}: epoch {epoch} is in force"
 
 
+def hears_below(replicas: Sequence[int]) -> str:
+    return f"hears from {lanes(replicas)} that it is below the floor"
+
+
 def hears_stale(replicas: Sequence[int]) -> str:
     return f"hears from {lanes(replicas)} that it is stale"
 
@@ -151,6 +160,10 @@ def refuses_stale(newer: str, what: str) -> str:
     return f"refuses {what}: it holds {newer}, which is newer"
 
 
+def refuses_below(what: str, closed: int) -> str:
+    return f"refuses {what}: it is below the floor of {closed}"
+
+
 def refuses_epoch(requested: int, own: int) -> str:
     return f"refuses a request of epoch {requested}: epoch {own} is in force"
 
@@ -176,16 +189,21 @@ def recovers(others: Sequence[int], *, has_vote: bool) -> str:
 
 
 def had_returned(who: str, what: str) -> str:
-    return f"{who} had returned {what}"
+    return f"{who} had returned {_read(what)}"
 
 
 def had_acknowledged(what: str) -> str:
-    return f"the write of {what} had been acknowledged"
+    done = "the delete" if what == NULL else f"the write of {what}"
+    return f"{done} had been acknowledged"
+
+
+def _read(what: str) -> str:
+    return NOTHING if what == NULL else what
 
 
 def too_old(who: str, what: str, before: Sequence[str], lesson: str, promise: str) -> str:
     after = f" after {listed(before)}" if before else ""
-    return f"{who} returned {what}{after}: {lesson} ({promise})."
+    return f"{who} returned {_read(what)}{after}: {lesson} ({promise})."
 
 
 def nobody_knows(replica: int, what: str, lesson: str, promise: str) -> str:

@@ -16,6 +16,7 @@ from scratchbird_check.variants.quorum import Variant
 from scratchbird_history import operations as history
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference import quorum_replica as replicas
+from scratchbird_reference.handoff_replica import BelowFloor
 from scratchbird_reference.quorum_messages import (
     Acknowledgement,
     Answer,
@@ -35,7 +36,8 @@ ROW = 7
 """The one row of every run."""
 NEVER_WRITTEN = "nothing"
 """What a history calls the value of a row that was never written."""
-Response = Answer | Acknowledgement | OldEpoch
+Response = Answer | Acknowledgement | OldEpoch | BelowFloor
+"""What a replica says to a coordinator; that a write is below the floor is of the handoff part alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +221,19 @@ class World:
         state, sends = self.variant.replica.step(self.replicas[name], event)
         self.replicas[name] = state
         for send in sends:
-            match send.message:
-                case Exchange():
-                    assert send.to is not None
-                    self.exchanges[name, send.to] = send.message
-                case Exchanged():
-                    assert send.to is not None
-                    self.exchanged[send.to, name] = send.message
-                case Answer() | Acknowledgement() | OldEpoch():
-                    self.responses.setdefault((send.message.operation, name), []).append(send.message)
+            self._leaves(name, send)
+
+    def _leaves(self, name: int, send: Send) -> None:
+        """A replica's message is under way."""
+        match send.message:
+            case Exchange():
+                assert send.to is not None
+                self.exchanges[name, send.to] = send.message
+            case Exchanged():
+                assert send.to is not None
+                self.exchanged[send.to, name] = send.message
+            case Answer() | Acknowledgement() | OldEpoch():
+                self.responses.setdefault((send.message.operation, name), []).append(send.message)
 
     def respond(self, client: Client, replica: int, *, newest: bool = False) -> list[Response]:
         """What a replica has to say to an operation arrives at its coordinator, the oldest first.
@@ -242,8 +248,13 @@ class World:
         if self.coordinators[client.coordinator].volatile is None:
             return []
         for message in said:
-            self.at_coordinator(client.coordinator, operations.Deliver(replica, message))
+            self.hear(client.coordinator, replica, message)
         return said
+
+    def hear(self, name: str, replica: int, message: Response) -> None:
+        """What a replica says arrives. Of *below the floor* no note is taken: it is no acknowledgement."""
+        if not isinstance(message, BelowFloor):
+            self.at_coordinator(name, operations.Deliver(replica, message))
 
     # --- disks --------------------------------------------------------------------------------------------
 
