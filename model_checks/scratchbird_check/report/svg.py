@@ -56,7 +56,7 @@ class _Drawing:
         self.width = self.words_x + WORDS + MARGIN
         self.parts: list[str] = []
         self.labels: list[tuple[float, float, float]] = []
-        """Of the messages: middle, base line, half the width."""
+        """Of the messages, and what else they must not lie on: middle, base line, half the width."""
         self.y = float(MARGIN)
 
     def svg(self) -> str:
@@ -72,6 +72,8 @@ class _Drawing:
         by_number = {row.step.number: row for row in rows}
         for row in rows:
             self.words(row)
+            if row.step.lane in self.lane_x:  # No label may lie on a step either.
+                self.labels.append((self.lane_x[row.step.lane], row.y + 4, 8))
         delivered: set[tuple[int, str, str]] = set()
         for row in rows:
             for arrow in row.step.arrows:
