@@ -17,6 +17,7 @@ from scratchbird_check.traces.digest import digest
 from scratchbird_check.traces.hlc_effects import tell as tell_step
 from scratchbird_check.traces.model import Trace
 from scratchbird_check.traces.reference_run import Move, play
+from scratchbird_check.variants import handoff as handoff_variants
 from scratchbird_check.variants import hlc as clock_variants
 from scratchbird_check.variants import quorum as quorum_variants
 from scratchbird_check.variants import uuid8 as id_variants
@@ -31,7 +32,8 @@ def played(variant: str) -> Counterexample:
 
 
 def test_every_variant_has_its_run() -> None:
-    variants = {*clock_variants.VARIANTS, *id_variants.VARIANTS, *quorum_variants.VARIANTS}
+    parts = (clock_variants, id_variants, quorum_variants, handoff_variants)
+    variants = {name for part in parts for name in part.VARIANTS}
     assert set(COUNTEREXAMPLES) == {*variants, "blind_hop"}
     assert counterexample("no_such_variant") is None
 

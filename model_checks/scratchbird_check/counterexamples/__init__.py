@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from scratchbird_check.counterexamples.handoff import COUNTEREXAMPLES as HANDOFF
 from scratchbird_check.counterexamples.hlc import COUNTEREXAMPLES as CLOCK
 from scratchbird_check.counterexamples.model import Counterexample
 from scratchbird_check.counterexamples.quorum import COUNTEREXAMPLES as QUORUMS
@@ -16,7 +17,7 @@ from scratchbird_check.counterexamples.uuid8 import COUNTEREXAMPLES as IDS
 
 __all__ = ["COUNTEREXAMPLES", "Counterexample", "counterexample"]
 
-COUNTEREXAMPLES: Mapping[str, Callable[[], Counterexample]] = {**CLOCK, **IDS, **QUORUMS}
+COUNTEREXAMPLES: Mapping[str, Callable[[], Counterexample]] = {**CLOCK, **IDS, **QUORUMS, **HANDOFF}
 """From the variant's name to what plays its run."""
 
 

@@ -96,13 +96,14 @@ def says(outcome: str) -> str:
 
 def hears_holders(replicas: Sequence[int], newer: Sequence[int]) -> str:
     """``newer``: those that hold something newer, which they say in the same words."""
-    parts = [f"{lanes(replicas)} {_verb('hold', replicas)} it"] if replicas else []
-    parts += [f"{lanes(newer)} {_verb('hold', newer)} something newer"] if newer else []
+    parts = [f"{lanes(replicas)} {verb('hold', replicas)} it"] if replicas else []
+    parts += [f"{lanes(newer)} {verb('hold', newer)} something newer"] if newer else []
     return f"hears that {listed(parts)}"
 
 
-def _verb(verb: str, who: Sequence[int]) -> str:
-    return f"{verb}s" if len(who) == 1 else verb
+def verb(name: str, who: Sequence[int]) -> str:
+    """``hold``, or ``holds`` of one."""
+    return f"{name}s" if len(who) == 1 else name
 
 
 def hears_refusal(replicas: Sequence[int], epoch: int) -> str:
@@ -182,7 +183,7 @@ def tells(replica: int) -> str:
 
 def recovers(others: Sequence[int], *, has_vote: bool) -> str:
     vote = "a vote again" if has_vote else "no vote yet"
-    return f"gets all that {lanes(others)} {_verb('hold', others)}, and has {vote}"
+    return f"gets all that {lanes(others)} {verb('hold', others)}, and has {vote}"
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------
