@@ -384,12 +384,12 @@ Recover(r) ==
     /\ \E others \in SUBSET (Replica \ {r}) :
         /\ Cardinality(others) = N - W + 1
         /\ \A q \in others : ~recovering[q]
-        /\ \E backup \in Sent \union {0} :
+        /\ \E backup \in Sent \union {0}, newest \in Sent \union {0} :
             LET isSettled == \E q \in others : settled[q]
                 told == {held[q] : q \in others} \union {held[r]}
-                newest == CHOOSE v \in told : \A u \in told : u <= v
                 floored == IF isSettled THEN Floor ELSE 0
                 kept == IF BelievesBackup(backup) /\ backup > newest THEN backup ELSE newest IN
+            /\ newest \in told /\ \A v \in told : v <= newest
             /\ held' = [held EXCEPT ![r] = IF kept > floored \/ kept \in told THEN kept ELSE 0]
             /\ settled' = [settled EXCEPT ![r] = isSettled]
     /\ recovering' = [recovering EXCEPT ![r] = FALSE]
