@@ -113,11 +113,13 @@ def test_progress_is_told() -> None:
 # --- judging ----------------------------------------------------------------------------------------------
 
 
-def judge(check: Check, name: str, status: int, tmp_path: Path, **ended: bool) -> tuple[Verdict, str]:
+def judge(
+    check: Check, name: str, status: int, tmp_path: Path, configuration: str = "", **ended: bool
+) -> tuple[Verdict, str]:
     log = tmp_path / "tlc.log"
     log.write_text(recorded(name), encoding="utf-8")
     run = process.Ended(status, 1.0, log, **ended)
-    outcome = tlc.judge(check, run, read(status, recorded(name)), "")
+    outcome = tlc.judge(check, run, read(status, recorded(name)), configuration)
     if outcome.verdict is Verdict.UNEXPECTED:
         assert outcome.log == log
     return outcome.verdict, outcome.detail
@@ -184,7 +186,18 @@ def test_a_variant_must_break_the_promise_that_the_manifest_names(tmp_path: Path
     assert judge(REFUTED, "2.15-inv", 12, tmp_path) == (Verdict.REFUTED, "Small violated after 4 steps")
     other = replace(REFUTED, options={**REFUTED.options, "invariant": "Fine"})
     assert judge(other, "2.15-inv", 12, tmp_path) == (Verdict.UNEXPECTED, "Small was violated, not Fine")
-    assert judge(other, "2.15-live", 13, tmp_path)[0] is Verdict.REFUTED
+
+
+def test_a_temporal_property_that_is_not_named_must_stand_alone(tmp_path: Path) -> None:
+    check = replace(REFUTED, options={**REFUTED.options, "invariant": "Live"})
+    assert judge(check, "2.15-live", 13, tmp_path, "PROPERTY Live")[0] is Verdict.REFUTED
+    assert judge(check, "2026-live", 13, tmp_path, "PROPERTIES Live Ends")[0] is Verdict.REFUTED
+    for configuration, violated in (
+        ("PROPERTY Ends", "Ends"),
+        ("PROPERTIES Live Ends", "one of 2 properties"),
+    ):
+        verdict, detail = judge(check, "2.15-live", 13, tmp_path, configuration)
+        assert (verdict, detail) == (Verdict.UNEXPECTED, f"{violated} was violated, not Live")
 
 
 @pytest.mark.parametrize(("name", "status"), [("2.15-ok", 0), ("2.15-dead", 11), ("2.15-assum", 10)])

@@ -4,10 +4,10 @@ What a check may want of it (``options`` in the manifest):
 
 =============  ============================================================================================
 module         the module to check (``MC_hlc``), config: its configuration (``MC_hlc.cfg``)
-invariants     the promises that the configuration must list, all of them and no other
+invariants     the promises that the configuration must list, temporal ones too, all of them and no other
 constants      constants and the values that the configuration must give them
 distinct       exactly this many distinct states; min_distinct: at least; depth: exactly this depth
-invariant      the promise that a variant must break, by name
+invariant      the promise that a variant must break, by name; a temporal one must stand alone
 reach          a name, or several: invariants that say "this never happens"; each must be violated, which
                shows that the interesting states are among those explored
 simulate       ``{num = 1000, depth = 40}``: behaviours at random instead; min_generated pins the states
@@ -181,8 +181,8 @@ def judge(check: Check, ended: process.Ended, report: Report, configuration: str
         wanted = check.options["invariant"]
         if report.end not in (End.INVARIANT, End.PROPERTY):
             return unexpected(check, f"{wanted} was not refuted: {_words(report)}", ended.log, figures)
-        if report.name != wanted and (report.name or report.end is not End.PROPERTY):
-            return unexpected(check, f"{report.name} was violated, not {wanted}", ended.log, figures)
+        if (violated := report.name or _only_property(configuration)) != wanted:
+            return unexpected(check, f"{violated} was violated, not {wanted}", ended.log, figures)
         return _refuted(check, ended, wanted, figures, configuration)
     if report.end in (End.INVARIANT, End.PROPERTY, End.DEADLOCK):
         outcome = unexpected(
@@ -195,6 +195,12 @@ def judge(check: Check, ended: process.Ended, report: Report, configuration: str
     if short := _pins(check.options, report):
         return unexpected(check, short, ended.log, figures)
     return Outcome(check.id, check.expect, _detail(check, report), check.properties, ended.seconds, figures)
+
+
+def _only_property(configuration: str) -> str:
+    """TLC 2.15 does not name the temporal property that was violated: the only one, if there is one only."""
+    names = tlc_config.parse(configuration).properties
+    return names[0] if len(names) == 1 else f"one of {len(names)} properties"
 
 
 def _refuted(
