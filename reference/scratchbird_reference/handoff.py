@@ -144,6 +144,14 @@ class Rules:
         """
         return closed >= floor
 
+    def tells_row(self, floor: int, held: Held) -> bool:
+        """Whether a row is part of the past up to a floor that a replica tells others (HANDOFF.R10).
+
+        Each is. One that is newer may stand where something at or below the floor stood: an other that is
+        not told of it would have neither.
+        """
+        return True
+
     def has_converged(self, setting: Setting, merged: frozenset[int]) -> bool:
         """Whether a replica that merged all of these others has converged (HANDOFF.R10)."""
         return len(merged) >= setting.size - 1

@@ -36,7 +36,7 @@ class Volatile:
     """The highest floor of which the catalog said that all replicas have closed it."""
     all_converged: int = 0
     merged: frozenset[int] = frozenset()
-    """The others of which all at or below the closed floor was merged since all had closed it."""
+    """The others whose past up to the closed floor was merged since all had closed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class AllClosed:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """All that this other replica holds at or below the closed floor is merged, and durable."""
+    """The past of this other replica up to the closed floor is merged, and durable."""
 
     other: int
 
@@ -110,7 +110,7 @@ class SayClosed:
 
 @dataclass(frozen=True, slots=True)
 class AskFor:
-    """Ask this replica for all that it holds at or below the floor."""
+    """Ask this replica for its past up to the floor."""
 
     other: int
     floor: int

@@ -250,10 +250,11 @@ class HintKeeper:
         if not self.rules.may_drop(mark is not None and mark.is_open):
             return state  # It was closed or paid meanwhile: what is kept is delivered.
         target, shard = place
-        state = _without(state, {hint.key for hint in state.durable.hints if hint.place == place})
+        dropped = {hint.key for hint in state.durable.hints if hint.place == place}
+        state = _without(state, dropped)
         writes = tuple(
             (operation, replace(open_, left_out=open_.left_out | {target}))
-            if open_.shard == shard and target in open_.targets
+            if open_.shard == shard and (target, open_.row, open_.version) in dropped
             else (operation, open_)
             for operation, open_ in state.volatile.writes
         )

@@ -56,7 +56,7 @@ class BelowFloor:
 
 @dataclass(frozen=True, slots=True)
 class AskPast:
-    """A replica asks another one for all that it holds at or below a floor that all have closed."""
+    """A replica asks another one for its past up to a floor that all have closed."""
 
     floor: int
     incarnation: int
@@ -65,7 +65,7 @@ class AskPast:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All that the sender holds at or below the floor."""
+    """What the sender holds, and what has taken the place of something at or below the floor."""
 
     floor: int
     incarnation: int
@@ -247,7 +247,7 @@ class FlooredReplica:
             return ()
         if not self.rules.tells_past(state.floor.durable.closed, message.floor):
             return ()
-        rows = tuple((row, held) for row, held in durable.rows if held.version <= message.floor)
+        rows = tuple(item for item in durable.rows if self.rules.tells_row(message.floor, item[1]))
         return (SendFloor(sender, Past(message.floor, message.incarnation, rows)),)
 
     def _merge(self, state: State, sender: int, message: Past) -> tuple[State, tuple[Effect, ...]]:

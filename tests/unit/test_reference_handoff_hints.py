@@ -231,6 +231,13 @@ def test_a_write_whose_hint_was_dropped_holds_the_mark_open_as_well() -> None:
     assert run(Ended(5)) == (Repair((3, 0)),)
 
 
+def test_a_write_that_the_target_holds_already_does_not_hold_its_mark_open() -> None:
+    run = Run()
+    run(owe(5), owe(6), Acknowledged(3, 0, 5), GiveUp(3), Drop((3, 0)), KeepAgain((3, 0)))
+    assert run.mark(3) == Mark()
+    assert run(Ended(6)) == (Repair((3, 0)),)  # Write 5 is open, and 3 needs nothing of it.
+
+
 def test_only_under_an_open_mark_hints_go() -> None:
     run = Run()
     run(owe(5), Drop((3, 0)))

@@ -144,8 +144,30 @@ def test_only_one_that_has_closed_the_floor_says_what_its_past_is() -> None:
     run.write(NEW, row=1)
     assert run(Deliver(1, AskPast(F, 1))) == ()
     run(Propose(F))
-    assert run(Deliver(1, AskPast(F, 7))) == (SendFloor(1, Past(F, 7, ((0, VALUE),))),)
+    assert run(Deliver(1, AskPast(F, 7))) == (SendFloor(1, Past(F, 7, ((0, VALUE), (1, NEW)))),)
     assert run(Deliver(1, AskPast(F + 5, 7))) == ()
+
+
+def test_what_took_the_place_of_something_below_the_floor_is_told_in_its_place() -> None:
+    """Else two could settle with different pasts: one asked before it was replaced, the other after."""
+    writer, early, late = Run(1), Run(2), Run(3)
+    writer.write(VALUE)
+    for run in (writer, early, late):
+        run(Propose(F))
+    (told,) = writer(Deliver(2, AskPast(F, 1)))
+    assert isinstance(told, SendFloor)
+    assert isinstance(told.message, Past)
+    early(AllClosed(F), Deliver(1, told.message))
+    (past,) = late(Deliver(2, AskPast(F, 1)))  # Before it has merged anything itself.
+    assert isinstance(past, SendFloor)
+    assert past.message == Past(F, 1, ())
+    writer.write(NEW)
+    (told,) = writer(Deliver(3, AskPast(F, 1)))
+    assert isinstance(told, SendFloor)
+    assert isinstance(told.message, Past)
+    late(AllClosed(F), Deliver(1, told.message))
+    assert early.held() == VALUE
+    assert late.held() == NEW
 
 
 def test_a_past_of_another_floor_or_to_an_earlier_life_is_not_counted() -> None:
@@ -357,7 +379,7 @@ def test_three_replicas_and_the_catalog_come_to_an_end_by_themselves() -> None:
                 case PurgeBelow():
                     events.append((replica, Purge()))
     assert {run.state.floor.durable.floor for run in runs.values()} == {F}
-    assert [run.state.rows.durable.rows for run in runs.values()] == [(), (), ((1, NEW),)]
+    assert [run.state.rows.durable.rows for run in runs.values()] == [((1, NEW),)] * 3
 
 
 def test_states_are_values() -> None:
