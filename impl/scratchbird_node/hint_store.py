@@ -71,6 +71,7 @@ class HintStore:
         self._flushes: dict[int, list[Flushed]] = {}
         self._queued_bytes = 0
         self._size = 0
+        self._sizes: dict[int, int] = {}  # Of each log, as of its last change.
         self._closing = False
         self._damage: deque[Damage] = deque(maxlen=self._settings.max_reports)
         self._damage_count = 0
@@ -226,9 +227,7 @@ class HintStore:
         return log.reader()
 
     def commit(self) -> bool:
-        """Write all that waits, and tell those who wait; whether there was anything. It waits for the
-        disk.
-        """
+        """Write all that waits, and tell who waits; whether there was anything. It waits for the disk."""
         with self._commit_guard:
             with self._guard:
                 hints, self._hints = self._hints, {}
@@ -290,7 +289,8 @@ class HintStore:
         self.owed = OwedMarks(self._files, self._folder, self._report)
         # An earlier process may have died before its sync: what was found here is counted on from now on.
         self._files.sync_folder(self._folder, FOUND_NAMES)
-        self._size = sum(log.size for log in self._logs.values())
+        self._sizes = {target: log.size for target, log in self._logs.items()}
+        self._size = sum(self._sizes.values())
 
     def _new_log(self, target: int, names: list[str]) -> HintLog:
         return HintLog(self._files, self._folder, target, names, self._settings, self._report, self._draw)
@@ -323,7 +323,7 @@ class HintStore:
             make_durable(self._files, self._folder, groups)
             for group in groups:
                 if group.begun is not None:
-                    group.failure = self._change(group.target, group.end)
+                    group.failure = self._change(group.target, group.end, goes_on=True)
         except BaseException:  # Whatever was begun and not acknowledged must not be appended to.
             for group in groups:
                 if group.begun is not None:
@@ -335,18 +335,22 @@ class HintStore:
                     self._queued_bytes -= group.size
                 group.give_up()
 
-    def _change(self, target: int, change: Callable[[HintLog], None]) -> ScratchbirdError | None:
-        """Do something with a log; why it failed, if it did."""
+    def _change(
+        self, target: int, change: Callable[[HintLog], None], *, goes_on: bool = False
+    ) -> ScratchbirdError | None:
+        """Do something with a log, or go on with it; why it failed, if it did."""
         try:
-            self._lock.check()
+            if not goes_on:
+                self._lock.check()
             log = self._log_of(target)
-            before = log.size
             try:
                 change(log)
             finally:
                 self._keep_few_open(log)
+                size = log.size
                 with self._guard:
-                    self._size += log.size - before
+                    self._size += size - self._sizes.get(target, 0)
+                    self._sizes[target] = size
         except ScratchbirdError as error:
             return error
         except Exception as error:

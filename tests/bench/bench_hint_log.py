@@ -1,20 +1,28 @@
-"""What hints cost: appends with and without sync, replay, bytes, memory and start-up, on a real disk.
+"""What hints cost: appends with and without sync, several targets, replay, bytes, memory and start-up.
 
-    python tests/bench/bench_hint_log.py [--quick] [--pending HINTS] [--bytes BYTES] [--folder FOLDER]
+    python tests/bench/bench_hint_log.py [--quick | --full] [--only PART] [--pending HINTS] [--bytes BYTES]
+                                         [--folder FOLDER] [--json FILE]
 
-Appends are groups of one, 64 and 512 hints, each group written and synced together as the node does it; "no
-sync" leaves the syncs out and shows what the code alone takes; "bare" writes and syncs as many bytes to a
-plain file and shows what the disk alone takes. All take turns in every round; figures are medians over the
-rounds, each with its quartiles. Replay reads every pending hint in order and checks it, from the cache of the
-system; "and pays" marks every other one as paid as well, and makes that durable at the end.
+All on a real disk. Each part prints the command that measures it again; figures are medians over rounds in
+which all take turns, each with its quartiles.
 
-Memory is the growth of the resident set of a process that appends HINTS, of one that opens them again, and of
-that one when every other hint is paid, which is the most that it remembers. Start-up is measured for segments
-that were closed in order, and for the same ones without their seals, as if a crash had cut off every single
-one.
+"appends": groups of one, 64 and 512 hints for one target, each group written and synced together as the node
+does it; "no sync" leaves the syncs out and shows what the code alone takes; "bare" writes and syncs as many
+bytes to a plain file and shows what the disk alone takes.
 
-HINTS is 1,000,000 by default, 100,000 with --quick; 10,000,000 of 500 bytes take 5.4 GB of FOLDER, which is
-the current one by default: name one on the disk that is meant, not one in memory.
+"targets": a hint for each of 1, 3 and 16 targets in one commit, whose files are synced side by side, and the
+same with their files synced one after another.
+
+"pending": HINTS hints of one target. Replay reads every pending hint in order and checks it, from the cache
+of the system where it has room; "and pays" marks every other one as paid as well, and makes that durable at
+the end. Memory is the growth of the resident set of a process that appends them, of one that opens them
+again, and of that one when every other hint is paid, which is the most that it remembers; it is told beside
+that of a tenth of them. Start-up is measured for segments that were closed in order, and for the same ones
+without their seals, as if a crash had cut off every single one.
+
+HINTS is 1,000,000 by default, 100,000 with --quick. --full takes 10,000,000 hints of 1,000 bytes on the disk,
+10 GB of FOLDER, which are removed afterwards. FOLDER is the current one by default: name one on the disk that
+is meant, not one in memory. A part for which there is no room is left out, and says so.
 """
 
 from __future__ import annotations
@@ -24,12 +32,13 @@ import gc
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +50,7 @@ from scratchbird_node.hint_words import Settings
 
 VERSION = bytes(range(16))
 GROUPS = (1, 64, 512)
+TARGETS = (1, 3, 16)
 TARGET = 7
 TURN_S = 0.02
 ROOMY = Settings(max_bytes=1 << 50)
@@ -58,6 +68,12 @@ class NoSync(Disk):
 
     def sync_folder(self, folder: Path, what: str) -> None:
         pass
+
+
+class OneByOne(Disk):
+    """The disk, one sync at a time."""
+
+    max_syncs = 1
 
 
 @dataclass
@@ -82,12 +98,22 @@ def contestants(folder: Path, payload: bytes) -> list[Contestant]:
         for name, files in (("store", Disk()), ("store, no sync", NoSync())):
             place = folder / f"{name}-{number}"
             place.mkdir()
-            found.append(Contestant(name, group, storing(place, files, payload, group)))
+            found.append(Contestant(name, group, storing(place, files, payload, [TARGET] * group)))
         found.append(Contestant("bare", group, bare(folder / f"bare-{number}", payload, group)))
     return found
 
 
-def storing(place: Path, files: Disk, payload: bytes, group: int) -> Callable[[], None]:
+def several_targets(folder: Path, payload: bytes) -> list[Contestant]:
+    found = []
+    for count in TARGETS:
+        for name, files in (("side by side", Disk()), ("one by one", OneByOne())):
+            place = folder / f"{name}-{count}"
+            place.mkdir()
+            found.append(Contestant(name, count, storing(place, files, payload, range(1, count + 1))))
+    return found
+
+
+def storing(place: Path, files: Disk, payload: bytes, targets: Sequence[int]) -> Callable[[], None]:
     store = HintStore(place, ROOMY, files=files, threaded=False)
 
     def done(sequence: int | None, error: Exception | None) -> None:
@@ -95,8 +121,8 @@ def storing(place: Path, files: Disk, payload: bytes, group: int) -> Callable[[]
             raise error
 
     def run() -> None:
-        for _ in range(group):
-            store.append(TARGET, VERSION, payload, done)
+        for target in targets:
+            store.append(target, VERSION, payload, done)
         store.commit()
 
     return run
@@ -143,6 +169,26 @@ def appends(everybody: list[Contestant]) -> list[str]:
                 f"{low:,.0f} to {high:,.0f}",
                 f"{one.group * 1e6 / one.median:,.0f}",
                 f"{one.median / base.median:.2f}",
+            )
+        )
+    return lines
+
+
+def targets(everybody: list[Contestant]) -> list[str]:
+    row = "{:>7} {:<14} {:>13} {:>16} {:>12} {:>14}".format
+    lines = [row("targets", "synced", "us a commit", "quartiles", "to 1 target", "to one by one")]
+    for one in everybody:
+        single = next(each for each in everybody if each.name == one.name)
+        slow = next(each for each in everybody if (each.group, each.name) == (one.group, "one by one"))
+        low, _, high = statistics.quantiles(one.us, n=4)
+        lines.append(
+            row(
+                one.group,
+                one.name,
+                f"{one.median:,.1f}",
+                f"{low:,.0f} to {high:,.0f}",
+                f"{one.median / single.median:.2f}",
+                f"{one.median / slow.median:.2f}",
             )
         )
     return lines
@@ -243,25 +289,58 @@ def in_a_process(step: str, folder: Path, hints: int, size: int) -> dict[str, fl
 
 
 def many(folder: Path, hints: int, size: int) -> tuple[list[str], dict[str, Any]]:
-    filled = in_a_process("fill", folder, hints, size)
-    disk = sum(path.stat().st_size for path in folder.iterdir())
-    opened = in_a_process("reopen", folder, hints, size)
-    scanned = in_a_process("scan", folder, hints, size)
-    giga = disk / 1e9
-    each, paid, cut = disk / hints, opened["half"] / 1e6, scanned["memory"] / 1e6
-    start, slow = opened["start"], scanned["start"]
+    tenth = folder / "tenth"
+    tenth.mkdir()
+    few = measured(tenth, max(1, hints // 10), size)
+    shutil.rmtree(tenth)
+    all_of_them = measured(folder, hints, size)
+    opened, disk = all_of_them["reopen"], all_of_them["disk_bytes"]
+    giga, each = disk / 1e9, disk / hints
+    start, slow = opened["start"], all_of_them["scan"]["start"]
+
+    def memory(step: str, what: str) -> str:
+        more, less = all_of_them[step][what] / 1e6, few[step][what] / 1e6
+        return f"{more:,.1f} MB more; a tenth as many hints {less:,.1f} MB"
+
     lines = [
         f"{hints:,} pending hints with payloads of {size} bytes: {disk:,} bytes on the disk",
         f"  bytes a hint            {each:.2f}, of which {each - size:.2f} beside the payload",
         f"                          (a hint of 500 bytes in all holds a payload of {500 - RECORD.size})",
-        f"  appends in groups       {filled['appends/s']:,.0f} hints/s, 4096 a sync",
+        f"  appends in groups       {all_of_them['fill']['appends/s']:,.0f} hints/s, 4096 a sync",
         f"  replay                  {opened['replay/s']:,.0f} hints/s; and pays {opened['paid/s']:,.0f}",
-        f"  memory, appending       {filled['memory'] / 1e6:,.1f} MB more than before",
-        f"  memory, opened again    {opened['memory'] / 1e6:,.1f} MB more; half paid {paid:,.1f} MB",
+        f"  memory, appending       {memory('fill', 'memory')}",
+        f"  memory, opened again    {memory('reopen', 'memory')}",
+        f"  memory, half paid       {memory('reopen', 'half')}",
+        f"  memory, all cut off     {memory('scan', 'memory')}",
         f"  start, closed in order  {start * 1e3:,.1f} ms, {start / giga * 1e3:,.1f} a GB",
-        f"  start, all cut off      {slow:,.2f} s, {slow / giga:,.2f} a GB; {cut:,.1f} MB more",
+        f"  start, all cut off      {slow:,.2f} s, {slow / giga:,.2f} a GB",
     ]
-    return lines, {"disk_bytes": disk, "fill": filled, "reopen": opened, "scan": scanned}
+    return lines, {"all": all_of_them, "tenth": few}
+
+
+def measured(folder: Path, hints: int, size: int) -> dict[str, Any]:
+    """All steps with so many hints, and the bytes that they took."""
+    filled = in_a_process("fill", folder, hints, size)
+    disk = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    opened = in_a_process("reopen", folder, hints, size)
+    return {
+        "disk_bytes": disk,
+        "fill": filled,
+        "reopen": opened,
+        "scan": in_a_process("scan", folder, hints, size),
+    }
+
+
+def lacking(folder: Path, hints: int, size: int) -> str | None:
+    """Why there is no room for so many hints, a tenth more, and a GB for everybody else; if there is none."""
+    needed = round(hints * (size + RECORD.size) * 1.1) + 10**9
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return None
+    return (
+        f"not measured: {hints:,} pending hints need {needed / 1e9:,.1f} GB, and {folder.resolve()} has "
+        f"{free / 1e9:,.1f} GB free; name another --folder, or fewer with --pending"
+    )
 
 
 # --- telling ----------------------------------------------------------------------------------------------
@@ -290,8 +369,10 @@ def main(arguments: list[str] | None = None) -> int:
     summary, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(description=summary, epilog=rest.rpartition("\n\n")[2])
     parser.add_argument("--quick", action="store_true", help="few rounds and fewer hints")
+    parser.add_argument("--full", action="store_true", help="10,000,000 pending hints, 10 GB")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
     parser.add_argument("--pending", metavar="HINTS", type=int, help="how many hints are pending")
-    parser.add_argument("--bytes", metavar="BYTES", type=int, default=500, help="of a payload (500)")
+    parser.add_argument("--bytes", metavar="BYTES", type=int, help="of a payload (500; with --full 968)")
     parser.add_argument("--folder", metavar="FOLDER", type=Path, default=Path(), help="where the files are")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to this file as well")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
@@ -300,37 +381,57 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--folder {options.folder}: there is no such folder")
     if options.json is not None and not options.json.resolve().parent.is_dir():
         parser.error(f"--json {options.json}: the folder {options.json.resolve().parent} does not exist")
-    hints = options.pending or (100_000 if options.quick else 1_000_000)
-    if hints < 1 or options.bytes < 0:
-        parser.error(f"--pending {hints} --bytes {options.bytes}: both must be positive")
-    payload = bytes(options.bytes)
+    if options.quick and options.full:
+        parser.error("--quick --full: choose one")
+    hints = 100_000 if options.quick else 10_000_000 if options.full else 1_000_000
+    hints = hints if options.pending is None else options.pending
+    size = (968 if options.full else 500) if options.bytes is None else options.bytes
+    if hints < 1 or size < 0:
+        parser.error(f"--pending {hints} --bytes {size}: both must be positive")
     if options.step is not None:
-        print(json.dumps(STEPS[options.step](options.folder, hints, payload)))
+        print(json.dumps(STEPS[options.step](options.folder, hints, bytes(size))))
         return 0
 
-    rounds = 11 if options.quick else 41
     described = machine(options.folder)
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        everybody = contestants(Path(name), payload)
-        measure(everybody, rounds)
-        pending = Path(name) / "pending"
-        pending.mkdir()
-        lines, figures = many(pending, hints, options.bytes)
-    again = f"python tests/bench/bench_hint_log.py --pending {hints} --bytes {options.bytes}"
     print(", ".join(f"{key} {value}" for key, value in described.items()))
-    print(
-        f"Medians of {rounds} rounds in turns of {TURN_S * 1e3:.0f} ms. Again: {again}"
-        + " --quick" * options.quick
-    )
-    print("\n".join(["", *appends(everybody), "", *lines]))
+    report: dict[str, Any] = {"machine": described}
+    for part in options.only or PARTS:
+        again = f"python tests/bench/bench_hint_log.py --only {part} --bytes {size}"
+        again += f" --pending {hints}" if part == "pending" else " --quick" if options.quick else ""
+        print(f"\n{part}. Again: {again}")
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            lines, report[part] = PARTS[part](Path(name), hints, size, 11 if options.quick else 41)
+        print("\n".join(lines), flush=True)
     if options.json is not None:
-        report = {
-            "machine": described,
-            "appends": [{"name": one.name, "group": one.group, "us": one.us} for one in everybody],
-            "pending": {"hints": hints, "payload_bytes": options.bytes, **figures},
-        }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+def part_of_appends(folder: Path, hints: int, size: int, rounds: int) -> tuple[list[str], Any]:
+    everybody = contestants(folder, bytes(size))
+    return appends(raced(everybody, rounds)), told(everybody)
+
+
+def part_of_targets(folder: Path, hints: int, size: int, rounds: int) -> tuple[list[str], Any]:
+    everybody = several_targets(folder, bytes(size))
+    return targets(raced(everybody, rounds)), told(everybody)
+
+
+def part_of_pending(folder: Path, hints: int, size: int, rounds: int) -> tuple[list[str], Any]:
+    reason = lacking(folder, hints, size)
+    return ([reason], None) if reason else many(folder, hints, size)
+
+
+PARTS = {"appends": part_of_appends, "targets": part_of_targets, "pending": part_of_pending}
+
+
+def raced(everybody: list[Contestant], rounds: int) -> list[Contestant]:
+    measure(everybody, rounds)
+    return everybody
+
+
+def told(everybody: list[Contestant]) -> list[dict[str, Any]]:
+    return [{"name": one.name, "group": one.group, "us": one.us} for one in everybody]
 
 
 if __name__ == "__main__":
