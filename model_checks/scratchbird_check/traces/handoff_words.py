@@ -138,3 +138,21 @@ def settle(replicas: Sequence[int], who: int) -> str:
 
 def nobody_owes(replica: int, what: str, lesson: str, promise: str) -> str:
     return f"{lane(replica)} lacks {what}, which was acknowledged, and {NOBODY_OWES}: {lesson} ({promise})."
+
+
+def misses(replicas: Sequence[int], what: str, promise: str) -> str:
+    return f"A read that asks {lanes(replicas)} misses {what}, which was acknowledged ({promise})."
+
+
+def finds_deleted(replicas: Sequence[int], what: str, promise: str) -> str:
+    return (
+        f"A read that asks {lanes(replicas)} finds the row deleted, and {what}, which was acknowledged, is "
+        f"gone ({promise})."
+    )
+
+
+def disagree(holder: int, what: str, other: int, promise: str) -> str:
+    return (
+        f"{lane(holder)} and {lane(other)} have both settled, and {what} is at {lane(holder)} alone: nothing "
+        f"will make them the same ({promise})."
+    )

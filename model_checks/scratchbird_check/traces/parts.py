@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scratchbird_check.traces import handoff_story
 from scratchbird_check.traces.hlc_story import tell_hlc
 from scratchbird_check.traces.model import Behaviour, Change, Step, Trace, finish
 from scratchbird_check.traces.quorum_story import tell_quorum
@@ -12,7 +13,14 @@ from scratchbird_check.traces.tla_values import format_value
 
 Teller = Callable[[Behaviour, Mapping[str, Any]], Trace]
 
-STORIES: Mapping[str, Teller] = {"hlc": tell_hlc, "quorum": tell_quorum}
+
+def _tell_handoff(behaviour: Behaviour, constants: Mapping[str, Any]) -> Trace:
+    """The part has several models; one of them has a story."""
+    fits = handoff_story.fits(behaviour)
+    return (handoff_story.tell_handoff if fits else _tell_plainly)(behaviour, constants)
+
+
+STORIES: Mapping[str, Teller] = {"hlc": tell_hlc, "quorum": tell_quorum, "handoff": _tell_handoff}
 """From a part's stem to its story; the other parts are told variable by variable."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from scratchbird_check.traces import quorum_words as words
 from scratchbird_check.traces.model import Arrow, Behaviour, Change, Kind, Step, Trace, finish
@@ -26,7 +26,9 @@ State = Mapping[str, dict[int, Any]]
 
 
 @dataclass(slots=True)
-class _Told:
+class Told:
+    """A step in words."""
+
     lane: str
     label: str
     arrows: list[Arrow] = field(default_factory=list)
@@ -36,42 +38,62 @@ class _Told:
 
 def tell_quorum(behaviour: Behaviour, constants: Mapping[str, Any]) -> Trace:
     """See :func:`scratchbird_check.traces.parts.tell`. No constant is needed."""
-    states = [_read(number, taken.state) for number, taken in enumerate(behaviour.states)]
+    states = [
+        read_state(number, taken.state, NEEDED, "quorums") for number, taken in enumerate(behaviour.states)
+    ]
     teller = _Teller(states)
+    return finish(behaviour, steps_of(behaviour, teller), teller.lanes(), teller.verdict(behaviour.promise))
+
+
+class Teller(Protocol):
+    """Who tells the steps of a behaviour."""
+
+    def tell(self, number: int) -> Told:
+        """The step that led to this state."""
+
+    def changes(self, number: int) -> Iterable[Change]:
+        """What the step changed that its words do not say."""
+
+
+def steps_of(behaviour: Behaviour, teller: Teller) -> list[Step]:
+    """Each step of a behaviour, as it is told."""
     steps = []
     for number, taken in enumerate(behaviour.states):
         if number == 0:
             steps.append(Step(0, None, "Init", "the beginning", state=taken.state))
             continue
         told = teller.tell(number)
-        changes = tuple(teller.changes(number))
         steps.append(
             Step(
                 number,
                 told.lane,
                 taken.action or "Next",
                 told.label,
-                changes,
+                tuple(teller.changes(number)),
                 tuple(told.arrows),
                 taken.state,
                 mark=told.mark,
                 kind=told.kind,
             )
         )
-    return finish(behaviour, steps, teller.lanes(), teller.verdict(behaviour.promise))
+    return steps
 
 
-def _read(number: int, state: Mapping[str, Any]) -> State:
-    for name in NEEDED:
+def read_state(number: int, state: Mapping[str, Any], needed: Iterable[str], model: str) -> State:
+    """These variables of a state.
+
+    :raises ValueError: naming the one that it lacks, and the model that it is no state of.
+    """
+    for name in needed:
         if name not in state:
             raise ValueError(
-                f"state {number} has no variable {name!r}: it is no state of the model of quorums"
+                f"state {number} has no variable {name!r}: it is no state of the model of {model}"
             )
-    return {name: _function(state[name]) for name in NEEDED}
+    return {name: function_of(state[name]) for name in needed}
 
 
-def _function(value: Any) -> dict[int, Any]:
-    """A function on 1..n is a sequence in TLA+."""
+def function_of(value: Any) -> dict[int, Any]:
+    """A variable that is a function; on 1..n that is a sequence in TLA+."""
     if isinstance(value, tuple):
         return dict(enumerate(value, start=1))
     return dict(value) if isinstance(value, Mapping) else {0: value}
@@ -126,28 +148,28 @@ class _Teller:
 
     # --- telling --------------------------------------------------------------------------------------------
 
-    def tell(self, number: int) -> _Told:
+    def tell(self, number: int) -> Told:
         """The step that led to this state."""
         before, after = self.states[number - 1], self.states[number]
-        for o in _changed(before, after, "phase"):
+        for o in changed_in(before, after, "phase"):
             return self.phase(number, o, before, after)
         for o in sorted(after["durable"][0] - before["durable"][0]):
-            return _Told(self.name(o), words.intent_is_durable(), kind="step")
-        for o in _changed(before, after, "answered"):
+            return Told(self.name(o), words.intent_is_durable(), kind="step")
+        for o in changed_in(before, after, "answered"):
             (r,) = after["answered"][o] - before["answered"][o]
             said = self.value(after, after["held"][r])
-            return _Told(self.name(o), words.hears([(r, said)]), [Arrow(number, words.lane(r), said)])
-        for r in _changed(before, after, "incarnation"):
-            return _Told(words.lane(r), words.loses_disk(), kind="crash")
-        for r in (*_changed(before, after, "recovering"), *_changed(before, after, "heard")):
+            return Told(self.name(o), words.hears([(r, said)]), [Arrow(number, words.lane(r), said)])
+        for r in changed_in(before, after, "incarnation"):
+            return Told(words.lane(r), words.loses_disk(), kind="crash")
+        for r in (*changed_in(before, after, "recovering"), *changed_in(before, after, "heard")):
             return self.exchange(number, r, before, after)
-        for o in _changed(before, after, "holder"):
+        for o in changed_in(before, after, "holder"):
             return self.acknowledge(o, before, after)
-        for r in _changed(before, after, "held"):
+        for r in changed_in(before, after, "held"):
             return self.store(r, before, after)
-        return _Told(self.lanes()[0], "goes on, and nothing comes of it", kind="step")
+        return Told(self.lanes()[0], "goes on, and nothing comes of it", kind="step")
 
-    def phase(self, number: int, o: int, before: State, after: State) -> _Told:
+    def phase(self, number: int, o: int, before: State, after: State) -> Told:
         name, was, now = self.name(o), before["phase"][o], after["phase"][o]
         version = after["version"][o]
         what = self.value(after, version)
@@ -155,30 +177,30 @@ class _Teller:
             under = f", under setting {after['setting'][o]}" if self.several else ""
             if now == "sending":
                 self.sent[o] = number
-                return _Told(name, words.repeats(what, version) + under, mark=str(version))
+                return Told(name, words.repeats(what, version) + under, mark=str(version))
             doing = words.begins_to_write() if self.writes(o) else words.begins_to_read()
-            return _Told(name, doing + under)
+            return Told(name, doing + under)
         if now == "failed":
-            return _Told(name, words.gives_up(), kind="refused")
+            return Told(name, words.gives_up(), kind="refused")
         if was == "asking":
             if now == "sending":
                 self.sent[o] = number
             if before["author"] == after["author"]:
-                return _Told(name, words.finds(what))
+                return Told(name, words.finds(what))
             asked = bool(before["answered"][o])
             sends = words.sends(version, asked=asked, reserved=False).replace(" it ", f" {what} ", 1)
-            return _Told(name, sends, mark=str(version))
+            return Told(name, sends, mark=str(version))
         if now == "asking":
             stale = [r for r, other in before["held"].items() if other > before["version"][o]][:1]
-            return _Told(
+            return Told(
                 name, words.hears_stale(stale), [Arrow(number, words.lane(r), "stale") for r in stale]
             )
         if self.writes(o):
-            return _Told(name, words.says("committed"))
-        return _Told(name, words.returns(what), mark=what)
+            return Told(name, words.says("committed"))
+        return Told(name, words.returns(what), mark=what)
 
-    def acknowledge(self, o: int, before: State, after: State) -> _Told:
-        said, now = _function(before["holder"][o]), _function(after["holder"][o])
+    def acknowledge(self, o: int, before: State, after: State) -> Told:
+        said, now = function_of(before["holder"][o]), function_of(after["holder"][o])
         (r,) = (replica for replica, incarnation in now.items() if incarnation != said[replica])
         version = after["version"][o]
         sent, own = self.held(after, version), self.held(after, after["held"][r])
@@ -188,49 +210,49 @@ class _Teller:
             label = words.holds_already(sent)
         else:
             label = words.stores(sent)
-        told = _Told(words.lane(r), f"{label}, and says so", mark=self.value(after, after["held"][r]))
+        told = Told(words.lane(r), f"{label}, and says so", mark=self.value(after, after["held"][r]))
         if o in self.sent:
             told.arrows.append(Arrow(self.sent[o], self.name(o), self.value(after, version)))
         return told
 
-    def store(self, r: int, before: State, after: State) -> _Told:
+    def store(self, r: int, before: State, after: State) -> Told:
         version = after["held"][r]
         if version == 0:
             back = self.value(after, before["held"][r])
-            return _Told(words.lane(r), words.takes_back(back), kind="refused")
+            return Told(words.lane(r), words.takes_back(back), kind="refused")
         what = self.value(after, version)
-        told = _Told(words.lane(r), words.stores(self.held(after, version)), mark=what)
+        told = Told(words.lane(r), words.stores(self.held(after, version)), mark=what)
         for o, step in self.sent.items():
             if after["version"][o] == version:
                 told.arrows.append(Arrow(step, self.name(o), what))
                 break
         return told
 
-    def exchange(self, number: int, r: int, before: State, after: State) -> _Told:
+    def exchange(self, number: int, r: int, before: State, after: State) -> Told:
         new = after["heard"][r] - before["heard"][r]
         # When it is done it forgets whom it heard: that is one who learnt of it, or holds what it has now.
-        others = sorted(new) or _changed(before, after, "knows")
+        others = sorted(new) or changed_in(before, after, "knows")
         likely = [q for q in before["held"] if q != r and before["recovering"][q] == 0]
         likely = [q for q in likely if q not in before["heard"][r]]
         same = [q for q in likely if max(before["held"][q], before["held"][r]) == after["held"][r]]
         others = (others or same or likely)[:1]
         label = words.recovers(others, has_vote=after["recovering"][r] == 0)
         arrows = [Arrow(number, words.lane(q), self.value(after, before["held"][q])) for q in others]
-        return _Told(words.lane(r), label, arrows)
+        return Told(words.lane(r), label, arrows)
 
     def changes(self, number: int) -> Iterable[Change]:
         """Of the replicas; what an operation has heard is told in words."""
         before, after = self.states[number - 1], self.states[number]
-        for r in _changed(before, after, "held"):
+        for r in changed_in(before, after, "held"):
             yield Change(
                 f"holds[{words.lane(r)}]",
                 self.held(before, before["held"][r]),
                 self.held(after, after["held"][r]),
             )
         for name in ("incarnation", "epoch"):
-            for r in _changed(before, after, name):
+            for r in changed_in(before, after, name):
                 yield Change(f"{name}[{words.lane(r)}]", str(before[name][r]), str(after[name][r]))
-        for r in _changed(before, after, "recovering"):
+        for r in changed_in(before, after, "recovering"):
             votes = ["no" if state["recovering"][r] else "yes" for state in (before, after)]
             yield Change(f"has a vote[{words.lane(r)}]", *votes)
 
@@ -246,7 +268,7 @@ class _Teller:
                 for o in sorted(after["returned"][0] - before["returned"][0]):
                     return self._register(o, after, promise)
             case "SessionKeeps":
-                for o in [*_changed(before, after, "phase"), *_changed(before, after, "version")]:
+                for o in [*changed_in(before, after, "phase"), *changed_in(before, after, "version")]:
                     what = self.held(after, after["version"][o])
                     return words.session_broken(self.name(o), what, promise)
             case "OutcomesAreHonest":
@@ -278,5 +300,6 @@ class _Teller:
         return words.too_old(self.name(o), what, before, lesson, promise)
 
 
-def _changed(before: State, after: State, name: str) -> list[int]:
+def changed_in(before: State, after: State, name: str) -> list[int]:
+    """For which keys a variable changed."""
     return [key for key, value in after[name].items() if before[name].get(key) != value]
