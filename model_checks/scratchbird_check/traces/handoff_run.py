@@ -169,9 +169,13 @@ class Run(quorum_run.Run):
 
     def start(self, move: Move) -> Line:
         for name in move.replicas:
+            was = self.world.floors[name].durable.closed
             self.world.at_replica(name, replicas.Start())
             self.world.at_catalog(catalog.Ask(name))
-            return Line(lane(name), [words.starts()], kind="start")
+            line = Line(lane(name), [words.starts()], kind="start")
+            if (closed := self.world.floors[name].durable.closed) > was:
+                line.parts.append(words.closes(closed))
+            return line
         self.world.at_coordinator(move.at, operations.Start())
         return Line(move.at, [words.starts()], kind="start")
 
