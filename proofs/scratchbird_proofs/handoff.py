@@ -23,13 +23,13 @@ from scratchbird_proofs.theorem import Formula, Obligation, Term, Theorem
 one = z3.Int("one")
 
 
-def _paid() -> Sequence[Obligation]:
+def _paid(rules: Rules) -> Sequence[Obligation]:
     """Among the N - 1 others W hold what was acknowledged, and N - W were heard."""
     others = replicas - 1
     given = {
         "the overlap is counted": overlap(others),
         "W of the others hold it": A.upto(others) >= write,
-        "N - W of them were heard": B.upto(others) >= replicas - write,
+        "N - W of them were heard": rules.pays(B.upto(others)),
         "sizes": z3.And(write >= 1, write < replicas),
     }
     few = {"one is enough": write == others, "one is not": write < others}
@@ -105,6 +105,10 @@ def effective(s: Past, r: Term) -> Term:
 class Rules:
     """The rules as they stand; a wrong rule overrides one of them."""
 
+    def pays(self, heard: Term) -> Formula:
+        """HANDOFF.R6: the target merged all that so many others hold."""
+        return heard >= replicas - write
+
     def takes(self, s: Past, r: Term, version: Term) -> Formula:
         """HANDOFF.R9: what is below is not taken."""
         return version > floor
@@ -165,6 +169,12 @@ _STEPS: dict[str, Callable[[Rules, Past, Term, Term, Term], Step]] = {
 }
 KINDS = tuple(_STEPS)
 
+
+def noted(s: Past) -> Past:
+    """The catalog says that all have converged."""
+    return replace(s, all_converged=z3.BoolVal(True))
+
+
 r, other, x, y, version = z3.Ints("r other x y version")
 _SIZES = z3.And(join >= 0, join < floor, z3.Implies(join == 0, deleted))
 
@@ -199,7 +209,7 @@ def _kept(rules: Rules) -> Sequence[Obligation]:
         given["versions are not negative"] = version >= 0
         for name, clause in invariant(step.after, x).items():
             found.append(Obligation(f"{kind}: {name}", given, clause, {"its own step": x == r}))
-    told = replace(s, all_converged=z3.BoolVal(True))
+    told = noted(s)
     given = {**_known(s, x), "it has converged": at(s.converged, x)}
     found += [Obligation(f"note: {name}", given, clause) for name, clause in invariant(told, x).items()]
     return tuple(found)
@@ -236,7 +246,7 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
             "A version that W of the N - 1 others hold is held by one of any N - W of them.",
             ("HNT-4",),
             ("HANDOFF.R6",),
-            _paid,
+            lambda: _paid(given),
             ("quorum.two_sets_overlap", "quorum.what_counts_has_a_member"),
         ),
         Theorem(

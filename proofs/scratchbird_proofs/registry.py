@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 from scratchbird_proofs import (
     handoff,
+    handoff_refutations,
     hlc,
     hlc_behaviour,
     hlc_limits,
@@ -31,7 +32,8 @@ def theorems() -> tuple[Theorem, ...]:
 
 def refutations() -> tuple[Refutation, ...]:
     """All refutations."""
-    return (*hlc_refutations.refutations(), *uuid8.refutations(), *quorum.refutations())
+    modules = (hlc_refutations, uuid8, quorum, handoff_refutations)
+    return tuple(item for module in modules for item in module.refutations())
 
 
 def find_theorems(*patterns: str) -> tuple[Theorem, ...]:

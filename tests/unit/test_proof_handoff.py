@@ -10,6 +10,7 @@ import z3
 from scratchbird_check.engines.cvc5 import ask
 from scratchbird_proofs import handoff
 from scratchbird_proofs.handoff import KINDS, Past, Rules, theorems
+from scratchbird_proofs.handoff_refutations import ClearedByOne, SettlesAlone, TakesWhatComes
 from scratchbird_proofs.quorum_system import at
 from scratchbird_proofs.smtlib import questions
 from scratchbird_proofs.theorem import Judgement, Obligation, judge, prove
@@ -59,20 +60,6 @@ def test_without_what_it_rests_on_there_is_no_proof(theorem: str, name: str, lef
     assert judge(without(given, left_out)).judgement is Judgement.REFUTED
 
 
-class TakesWhatComes(Rules):
-    """A closed replica takes what is below the floor."""
-
-    def takes(self, s: Past, r: Any, version: Any) -> Any:
-        return z3.BoolVal(True)
-
-
-class SettlesAlone(Rules):
-    """A replica settles when it has converged itself."""
-
-    def may_settle(self, s: Past, r: Any) -> Any:
-        return at(s.converged, r)
-
-
 class SettlesAtOnce(Rules):
     """A replica settles when the others have converged."""
 
@@ -83,11 +70,12 @@ class SettlesAtOnce(Rules):
 @pytest.mark.parametrize(
     ("rules", "broken"),
     [
+        (ClearedByOne(), {"handoff.a_repair_is_paid_by_so_many_others"}),
         (TakesWhatComes(), {KEPT, "handoff.nothing_comes_back"}),
         (SettlesAlone(), {KEPT}),
         (SettlesAtOnce(), {KEPT}),
     ],
-    ids=["takes", "alone", "at once"],
+    ids=["one", "takes", "alone", "at once"],
 )
 def test_a_wrong_rule_has_no_proof(rules: Rules, broken: set[str]) -> None:
     assert {item.id for item in theorems(rules) if not prove(item).proved} == broken

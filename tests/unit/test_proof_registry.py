@@ -73,5 +73,5 @@ def test_a_pattern_finds_all_that_match() -> None:
 def test_a_name_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(LookupError, match=r"no theorem is called 'hlc\.nothing': known are handoff\."):
         find_theorems("hlc.*", "hlc.nothing")
-    with pytest.raises(LookupError, match=r"no refutation is called 'no_carry': known are hlc\."):
+    with pytest.raises(LookupError, match=r"no refutation is called 'no_carry': known are handoff\."):
         find_refutation("no_carry")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from scratchbird_check.counterexamples import quorum_solved
+from scratchbird_check.counterexamples import handoff as handoff_scripts
+from scratchbird_check.counterexamples import handoff_solved, quorum_scripts, quorum_solved
 from scratchbird_check.counterexamples.hlc import BlindHop
 from scratchbird_check.counterexamples.model import NotRefutedError
-from scratchbird_check.counterexamples.quorum_scripts import SCRIPTS
 from scratchbird_check.counterexamples.uuid8 import layout_b_counterexample, v7_beside_v8_counterexample
+from scratchbird_check.traces import handoff_run, quorum_run
+from scratchbird_check.traces.handoff_judge import account, agree
 from scratchbird_check.traces.hlc import event_from_json
 from scratchbird_check.traces.model import Trace
-from scratchbird_check.traces.quorum_judge import linearizable
-from scratchbird_check.traces.quorum_run import play as play_quorum
+from scratchbird_check.traces.quorum_judge import Judge, linearizable
 from scratchbird_check.traces.quorum_world import Stage
 from scratchbird_check.traces.reference_run import Move, play
+from scratchbird_check.variants import handoff as handoff_variants
 from scratchbird_check.variants import quorum as quorum_variants
 from scratchbird_check.variants.hlc import VARIANTS
+from scratchbird_proofs.handoff_refutations import FoundPast, FoundRepair
 from scratchbird_proofs.hlc_refutations import SCENARIOS
 from scratchbird_proofs.hlc_runs import BASE, CONFIG, FoundRun
 from scratchbird_proofs.quorum_loss_runs import FoundLoss
@@ -49,6 +52,10 @@ def played(refutation: Refutation, found: Found) -> Trace:
             return _quorums(refutation, quorum_solved.of_story(refutation.variant, found))
         case FoundLoss():
             return _quorums(refutation, quorum_solved.of_loss(found))
+        case FoundRepair():
+            return _handoff(refutation, handoff_solved.of_repair(found), account)
+        case FoundPast():
+            return _handoff(refutation, handoff_solved.of_past(found), agree)
     raise TypeError(f"{refutation.id} found a {type(found).__name__}: teach {__name__} to play it")
 
 
@@ -96,26 +103,54 @@ def _run(refutation: Refutation, found: FoundRun) -> Trace:
 
 
 def _quorums(refutation: Refutation, run: quorum_solved.Played) -> Trace:
+    variant = refutation.variant
+    scripted = _Scripted(linearizable, quorum_scripts.SCRIPTS[variant].lesson, quorum_run.Run)
+    return _played(refutation, run, scripted, quorum_variants.VARIANTS[variant], quorum_variants.RIGHT)
+
+
+def _handoff(refutation: Refutation, run: quorum_solved.Played, judge: Judge) -> Trace:
+    variant = refutation.variant
+    scripted = _Scripted(judge, handoff_scripts.SCRIPTS[variant].lesson, handoff_run.Run)
+    return _played(refutation, run, scripted, handoff_variants.VARIANTS[variant], handoff_variants.RIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scripted:
+    """How moves are played and judged."""
+
+    judge: Judge
+    lesson: str
+    kind: type[quorum_run.Run]
+
+
+def _played(
+    refutation: Refutation,
+    run: quorum_solved.Played,
+    scripted: _Scripted,
+    wrong: quorum_variants.Variant,
+    right: quorum_variants.Variant,
+) -> Trace:
     def under(variant: quorum_variants.Variant, stage: Stage) -> Trace:
-        return play_quorum(
+        return quorum_run.play(
             run.moves,
             variant=variant,
             stage=stage,
-            judge=linearizable,
+            judge=scripted.judge,
             promise=refutation.promise,
-            lesson=SCRIPTS[refutation.variant].lesson,
+            lesson=scripted.lesson,
             title=f"{refutation.statement} ({refutation.variant})",
             engine="Z3",
+            kind=scripted.kind,
         )
 
     try:
-        trace = under(quorum_variants.VARIANTS[refutation.variant], run.wrong)
+        trace = under(wrong, run.wrong)
     except CallerError as error:
         raise NotPlayedError(f"the code of {refutation.variant} can not take this run: {error}") from error
     if trace.promise != refutation.promise:
         raise NotPlayedError(
             f"the code of {refutation.variant} breaks nothing in a run that should break {refutation.promise}"
         )
-    if kept := under(quorum_variants.RIGHT, run.right).promise:
+    if kept := under(right, run.right).promise:
         raise NotPlayedError(f"the right rules break {kept} in the run found against {refutation.variant}")
     return trace

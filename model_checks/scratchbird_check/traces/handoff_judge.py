@@ -1,5 +1,7 @@
-"""What is wrong with a run of the handoff part: what is owed and nobody knows it; what clients saw is judged
-as in the quorum part."""
+"""What is wrong with a run of the handoff part: what nobody owes, and where replicas disagree.
+
+What clients saw is judged as in the quorum part.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,22 @@ def account(world: quorum_world.World, lesson: str, promise: str) -> str:
             if not is_accounted_for(world, client, replica):
                 what = value_of(Held(client.version, client.value))
                 return words.nobody_owes(replica, told(what, client.version), lesson, promise)
+    return ""
+
+
+def agree(world: quorum_world.World, lesson: str, promise: str) -> str:
+    """Replicas that have settled hold the same past (rule HANDOFF.R11): nothing would ever mend it."""
+    assert isinstance(world, World)
+    past: dict[int, Held] = {}
+    for replica, state in world.floors.items():
+        held, floor = world.held(replica), state.durable.floor
+        if floor == world.catalog.proposed > 0 and held.version < floor:
+            past[replica] = Held() if held.value is None else held
+    for replica, held in past.items():
+        for other, theirs in past.items():
+            if held.version and held != theirs:
+                what = told(value_of(held), held.version)
+                return words.disagree(replica, what, other, promise)
     return ""
 
 

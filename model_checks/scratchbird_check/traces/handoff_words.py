@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scratchbird_check.traces.hlc_words import listed
 from scratchbird_check.traces.quorum_words import NOTHING, lane, lanes, verb
 
 NOBODY_OWES = "no hint and no mark says that it is owed"
@@ -16,7 +15,7 @@ CATALOG = "catalog"
 
 def owes(hints: Mapping[str, Iterable[int]]) -> str:
     """``"new" at 2 to r3``; by what is owed, to whom."""
-    return listed([f"{what} to {lanes(who)}" for what, who in hints.items()]) if hints else NOTHING
+    return "; ".join(f"{what} to {lanes(who)}" for what, who in hints.items()) or NOTHING
 
 
 def sends_hints(hints: Mapping[str, Iterable[int]]) -> str:
@@ -123,6 +122,10 @@ def asks_catalog() -> str:
 
 def merges_past(others: Sequence[int]) -> str:
     return f"merges what {lanes(others)} {verb('hold', others)} below the floor"
+
+
+def begins_anew() -> str:
+    return "crashes and starts, and asks all others anew"
 
 
 def converges() -> str:
