@@ -22,6 +22,7 @@ raises :class:`~scratchbird_node.errors.FileError` or one of its kinds, with the
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import weakref
@@ -199,6 +200,8 @@ class DiskAppending:
 
     def sync(self, what: str) -> None:
         try:
+            if self._descriptor < 0:  # It was closed; the system's call would take this for a bug.
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             _sync_data(self._descriptor)
         except OSError as error:
             raise file_error(error, self._path, f"make the {what} durable") from error

@@ -37,41 +37,6 @@ MAX_BLOCKS = 4
 """With more unsynced blocks than this in a file, subsets of them are drawn by chance."""
 
 
-class Killed(BaseException):
-    """The process that uses a disk ends here. Whatever it does on its way out has no effect."""
-
-
-class Broken(BaseException):
-    """A promise was not kept. No store takes this for an error of its own."""
-
-
-def demand(condition: bool, what: str, image: Image) -> None:
-    """:class:`Broken` if a condition does not hold of a disk."""
-    if not condition:
-        raise Broken(f"{what}; on the disk: {image}")
-
-
-def killed_at(at: int, use: Callable[[CrashFiles], None]) -> CrashFiles:
-    """Let ``use`` have an empty disk, and end its process within its ``at``-th change, counted from 1; what
-    it leaves. Where it makes fewer changes, it ends after the last.
-    """
-    changes, left = 0, CrashFiles()
-
-    def after() -> None:
-        nonlocal changes, left
-        changes += 1
-        if changes == at:
-            left = files.killed()
-            raise Killed
-
-    files = CrashFiles(after=after)
-    try:
-        use(files)
-    except Killed:
-        return left
-    return files.killed()
-
-
 class Node:
     """The contents of a file, apart from its names."""
 
@@ -354,6 +319,10 @@ class _Open:
             self._closed = True
             self._files.open_files -= 1
 
+    def _check_open(self, doing: str) -> None:
+        if self._closed:
+            raise file_error(OSError(errno.EBADF, "Bad file descriptor"), self._path, doing)
+
 
 class CrashAppending(_Open):
     """A file of :class:`CrashFiles` that grows."""
@@ -363,6 +332,7 @@ class CrashAppending(_Open):
         return len(self._node.all)
 
     def append(self, data: bytes) -> None:
+        self._check_open("be written to")
         try:
             self._files._call("append", self._path)
         except BaseException:
@@ -372,6 +342,7 @@ class CrashAppending(_Open):
         self._files.after()
 
     def sync(self, what: str) -> None:
+        self._check_open(f"make the {what} durable")
         node = self._node
         try:
             self._files._call("sync", what, self._path)
@@ -387,6 +358,7 @@ class CrashReading(_Open):
     """A file of :class:`CrashFiles` that is read."""
 
     def read(self, offset: int, length: int) -> bytes:
+        self._check_open(f"be read at byte {offset}")
         self._files._call(f"pread {offset} {offset + length}", self._path)
         return self._node.all[offset : offset + length]
 

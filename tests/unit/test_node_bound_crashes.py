@@ -18,7 +18,8 @@ import pytest
 
 from scratchbird import Durable, Timestamp
 from scratchbird.errors import BoundFileError
-from scratchbird_check.crash_files import Broken, CrashFiles, Image, demand, killed_at
+from scratchbird_check.crash_files import CrashFiles, Image
+from scratchbird_check.crash_histories import Broken, demand, killed_at
 from scratchbird_node import bound_store
 from scratchbird_node.bound_store import FileBoundStore, encode
 

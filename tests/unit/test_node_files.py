@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from scratchbird.errors import ConfigurationError, DiskError, OverloadError
-from scratchbird_check.crash_files import CrashFiles, killed_at
+from scratchbird_check.crash_files import CrashFiles
+from scratchbird_check.crash_histories import killed_at
 from scratchbird_node import files as files_module
 from scratchbird_node.errors import (
     DiskFaultError,
@@ -76,6 +77,22 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
         reading.close()
         reading.close()
         assert files.names(folder) == []
+
+
+def test_a_closed_file_is_of_no_use(tmp_path: Path) -> None:
+    for files, folder in both(tmp_path):
+        file = files.append_to(folder / "a", new=True)
+        reading = files.read_from(folder / "a")
+        file.close()
+        reading.close()
+        calls: list[Callable[[], object]] = [
+            lambda file=file: file.append(b"x"),  # type: ignore[misc]
+            lambda file=file: file.sync("words"),  # type: ignore[misc]
+            lambda reading=reading: reading.read(0, 1),  # type: ignore[misc]
+        ]
+        for call in calls:
+            with pytest.raises(FileError, match="Bad file descriptor"):
+                call()
 
 
 def test_names_are_listed_changed_and_removed(tmp_path: Path) -> None:

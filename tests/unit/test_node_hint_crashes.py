@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scratchbird_check.crash_files import Broken, CrashFiles, Image, demand, killed_at
+from scratchbird_check.crash_files import CrashFiles, Image
+from scratchbird_check.crash_histories import Broken, demand, killed_at
 from scratchbird_node import hint_aside, hint_format, hint_log, hint_marks, hint_store, owed_marks
 from scratchbird_node.hint_format import HEADER, RECORD, parse_name
 from scratchbird_node.hint_store import HintStore

@@ -26,7 +26,7 @@ from scratchbird.errors import (
     ConfigurationError,
     DiskError,
 )
-from scratchbird_node import bound_store
+from scratchbird_node import bound_store, files
 from scratchbird_node.bound_store import FileBoundStore, decode, encode
 
 NOW = 1_700_000_000_000
@@ -375,6 +375,15 @@ os.wait()
 def test_a_forked_child_does_not_hold_the_lock(path: Path) -> None:
     done = run(FORK, str(path))
     assert done.stdout == "locked\nfree\n", done.stderr
+
+
+def test_a_forked_child_writes_nothing(path: Path) -> None:
+    store = FileBoundStore(path)
+    files._close_in_child()  # What a fork calls in the child.
+    with pytest.raises(CallerError, match="was closed"):
+        store.save(OLD)
+    assert not path.exists()
+    FileBoundStore(path).close()
 
 
 # --- a whole clock ----------------------------------------------------------------------------------------
