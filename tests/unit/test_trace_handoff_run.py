@@ -61,6 +61,7 @@ ENDS = {
     "purges_by_evidence_slow_clock": 'c1 hears that r3 holds it; returns "new"',
     "takes_below_closed": 'c2 reads: hears "new" from r1 and a delete from r2; returns "new"',
     "pulls_before_all_closed": 'c2 reads: hears "new" from r1 and r2; returns "new"',
+    "merges_only_below": 'c2 hears that r1 holds it; returns "new"',
     "settles_alone": "c2 reads: hears a delete from r1 and r3; returns nothing",
     "absent_is_nothing": "c2 reads: hears a delete from r1 and r2; returns nothing",
     "starts_open": "c1 reads: hears a delete from r1, r2 and r4; returns nothing",
@@ -91,6 +92,7 @@ VERDICTS = {
     "purges_by_evidence_slow_clock": f"c1 {LOST}",
     "takes_below_closed": f"c2 {LOST}",
     "pulls_before_all_closed": f"c2 {LOST}",
+    "merges_only_below": 'c2 returned nothing after it had returned "old": one merged it before, one after',
     "settles_alone": f"c2 {BACK}",
     "absent_is_nothing": f"c2 {BACK}",
     "starts_open": f"c1 {LOST}",
@@ -179,9 +181,9 @@ def test_a_resurrection_is_told_step_by_step() -> None:
     ]
     assert lines(found.corrected)[6:12] == [
         "catalog proposes a floor of 10; r1, r2 and r3 close it",
-        "r1 merges what r2 and r3 hold below the floor; has converged",
-        "r2 merges what r1 and r3 hold below the floor; has converged",
-        "r3 merges what r1 and r2 hold below the floor; has converged; r1, r2 and r3 settle",
+        "r1 merges the past of r2 and r3; has converged",
+        "r2 merges the past of r1 and r3; has converged",
+        "r3 merges the past of r1 and r2; has converged; r1, r2 and r3 settle",
         "time r1, r2 and r3 purge the tombstone",
         'r3 gets the hint: refuses "old" at 1: it is below the floor of 10',
     ]
@@ -349,7 +351,7 @@ def test_a_replica_that_was_down_asks_how_far_the_floor_is() -> None:
         "catalog proposes a floor of 10; r1 and r2 close it",
         "time 1 day passes",
         "r3 starts again; closes the floor of 10",
-        "r3 merges what r1 and r2 hold below the floor; has converged",
+        "r3 merges the past of r1 and r2; has converged",
     ]
     assert "r1 asks the catalog how far the floor is" in lines(played([propose(10, *THREE), close(1)]))
     assert "catalog proposes a floor of 10" in lines(played([propose(10)]))

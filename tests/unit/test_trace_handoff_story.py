@@ -20,7 +20,7 @@ EXPECTED = {
             "r2: has converged",
             "r2: settles",
             "r2: purges its tombstone",
-            "r1: merges what r2 holds below the floor",
+            "r1: merges the past of r2",
             "r1: has converged",
             "r1: settles",
         ],
@@ -45,7 +45,7 @@ EXPECTED = {
         [
             'write 1: has the intent on disk: it owes "a" at 1 to r1 and r2',
             "r1: closes the floor of 2",
-            "r1: merges what r2 holds below the floor",
+            "r1: merges the past of r2",
             'r2: stores "a" at 1, and says so',
             "write 1: says: committed",
         ],

@@ -121,7 +121,7 @@ def asks_catalog() -> str:
 
 
 def merges_past(others: Sequence[int]) -> str:
-    return f"merges what {lanes(others)} {verb('hold', others)} below the floor"
+    return f"merges the past of {lanes(others)}"
 
 
 def begins_anew() -> str:

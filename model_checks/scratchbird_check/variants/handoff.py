@@ -112,6 +112,15 @@ class PullsBeforeAllClosed(Rules):
         return True
 
 
+class MergesOnlyBelow(Rules):
+    """A replica tells others of its past only what it holds at or below the floor."""
+
+    __slots__ = ()
+
+    def tells_row(self, floor: int, held: Held) -> bool:
+        return held.version <= floor
+
+
 class SettlesAlone(Rules):
     """A replica settles when it has converged itself."""
 
@@ -261,6 +270,7 @@ VARIANTS: Mapping[str, Variant] = {
     "purges_by_evidence_slow_clock": _BY_EVIDENCE,
     "takes_below_closed": _forgetting(TakesBelowClosed()),
     "pulls_before_all_closed": Variant(floored=AsksAtOnce()),
+    "merges_only_below": _forgetting(MergesOnlyBelow()),
     "settles_alone": _forgetting(SettlesAlone()),
     "absent_is_nothing": _forgetting(AbsentIsNothing()),
     "starts_open": _forgetting(StartsOpen()),
