@@ -8,9 +8,9 @@
 (*                                                                         *)
 (* As in quorum.tla messages are not variables: what was ever sent may     *)
 (* arrive at any time, whoever sends it again: its coordinator, a hint, a  *)
-(* retry or the write-back of an old read. A node that crashes and starts  *)
-(* again is one that takes no step for a while; what it keeps is durable   *)
-(* before it says so. Quorums are those of quorum.tla, in linearizable     *)
+(* retry or the write-back of an old read. A node that crashes takes no    *)
+(* step for a while, and forgets what Crash and Restart name; all else is  *)
+(* durable before it says so. Quorums are those of quorum.tla, in linearizable     *)
 (* mode; reads are not operations here: what any read quorum would find is *)
 (* a promise about every state.                                            *)
 (***************************************************************************)
@@ -65,14 +65,16 @@ VARIABLES
     \* @type: Int -> Int;
     best,
     \* @type: Int -> Set(Int);
-    acked,        \* who holds it, as the coordinator was told; what lost its disk is not counted
+    acked,        \* who holds it, as was told while it is sent; what lost its disk is not counted
     \* The coordinator's disk.
     \* @type: Set(Int);
     intended,     \* operations whose intent is durable
     \* @type: Int -> Set(Int);
     hinted,       \* by operation: targets that are owed it
+    \* @type: Int -> Set(Int);
+    leftOut,      \* by operation that sends: targets that lack a hint, because an open mark covers it
     \* @type: Int -> Str;
-    owed,         \* by target: none, open or closed
+    owed,         \* by target: none, open, returning (open, and hints are kept again) or closed
     \* @type: Int -> Set(Int);
     heard,        \* by target: whom it heard since its mark was closed
     \* @type: Int;
@@ -81,9 +83,9 @@ VARIABLES
 replicas == <<held, closed, merged, converged, settled, recovering>>
 catalog == <<allClosed, allConverged, lost>>
 operations == <<phase, version, answered, best, acked>>
-hints == <<intended, hinted, owed, heard, givenUp>>
+hints == <<intended, hinted, leftOut, owed, heard, givenUp>>
 vars == <<held, closed, merged, converged, settled, recovering, allClosed, allConverged, lost,
-          phase, version, answered, best, acked, intended, hinted, owed, heard, givenUp>>
+          phase, version, answered, best, acked, intended, hinted, leftOut, owed, heard, givenUp>>
 
 N == Cardinality(Replica)
 Operation == DOMAIN Operations
@@ -106,6 +108,9 @@ Takes(isClosed, v) == ~isClosed \/ v > Floor
 \* @type: Bool => Bool;
 MayConverge(allAreClosed) == allAreClosed
 
+\* Whether what is above the floor is told as well, where it stands in the place of what was below.
+TellsWhatIsNewer == TRUE
+
 \* Whether a replica may settle.
 \* @type: (Bool, Bool) => Bool;
 MaySettle(itself, everybody) == itself /\ everybody
@@ -122,13 +127,13 @@ RemovedOnSend == FALSE
 
 \* Whether hints may be dropped for a target with this mark.
 \* @type: Str => Bool;
-MayDrop(mark) == mark = "open"
+MayDrop(mark) == mark \in {"open", "returning"}
 
 \* Whether a mark is paid by an exchange with so many.
 \* @type: Int => Bool;
 Pays(others) == others >= N - W
 
-\* Whether a mark may be closed, when operations are open that began while it was open.
+\* Whether a mark may be closed, when operations are open that it has to cover.
 \* @type: Bool => Bool;
 MayClose(someAreOpen) == ~someAreOpen
 
@@ -171,6 +176,7 @@ Init ==
     /\ acked = [o \in Operation |-> {}]
     /\ intended = {}
     /\ hinted = [o \in Operation |-> {}]
+    /\ leftOut = [o \in Operation |-> {}]
     /\ owed = [r \in Replica |-> "none"]
     /\ heard = [r \in Replica |-> {}]
     /\ givenUp = 0
@@ -205,30 +211,38 @@ Stamp(o) ==
     /\ best' = [best EXCEPT ![o] = 0]
     /\ UNCHANGED <<replicas, catalog, acked, hints>>
 
-\* The intent names all targets but those that are given up: these are covered by their marks.
+\* The intent names all targets but those that hold it and those that are given up: these are covered by
+\* their marks.
 \* @type: Int => Bool;
 RecordIntent(o) ==
     /\ phase[o] = "sending"
     /\ o \notin intended
     /\ intended' = intended \union {o}
-    /\ hinted' = [hinted EXCEPT ![o] = {r \in Replica : owed[r] # "open"} \ acked[o]]
+    /\ LET left == {r \in Replica : owed[r] = "open"} \ acked[o] IN
+        /\ leftOut' = [leftOut EXCEPT ![o] = left]
+        /\ hinted' = [hinted EXCEPT ![o] = (Replica \ left) \ acked[o]]
     /\ UNCHANGED <<replicas, catalog, operations, owed, heard, givenUp>>
 
 \* A version arrives at a replica. It is kept if it is newer and not below what is closed.
 \* @type: (Int, Int) => Bool;
 Keeps(r, v) == held[r] >= v \/ (AbsentAs(settled[r]) < v /\ Takes(closed[r], v))
 
-\* The write or its hint reaches a replica, which says that it holds it or a newer one.
+\* What is left of the hints when a target has said that it holds a version or a newer one.
+\* @type: (Int, Int) => Int -> Set(Int);
+Unpaid(r, v) == [o \in Operation |-> IF version[o] <= v THEN hinted[o] \ {r} ELSE hinted[o]]
+
+\* The write or its hint reaches a replica, which says that it holds it or a newer one, perhaps again. An
+\* operation that is over counts nobody, but its hints go.
 \* @type: (Int, Int) => Bool;
 Acknowledge(o, r) ==
-    /\ phase[o] \in {"sending", "done"}
-    /\ r \notin acked[o]
+    /\ version[o] # 0
+    /\ (phase[o] = "sending" /\ r \notin acked[o]) \/ Unpaid(r, version[o]) # hinted
     /\ Keeps(r, version[o])
     /\ held' = [held EXCEPT ![r] = Max(held[r], version[o])]
-    /\ acked' = [acked EXCEPT ![o] = acked[o] \union {r}]
-    /\ hinted' = [hinted EXCEPT ![o] = hinted[o] \ {r}]
+    /\ acked' = [acked EXCEPT ![o] = IF phase[o] = "sending" THEN acked[o] \union {r} ELSE acked[o]]
+    /\ hinted' = Unpaid(r, version[o])
     /\ UNCHANGED <<closed, merged, converged, settled, recovering, catalog, phase, version, answered, best,
-                   intended, owed, heard, givenUp>>
+                   intended, leftOut, owed, heard, givenUp>>
 
 \* Only a variant forgets a hint that was sent.
 \* @type: (Int, Int) => Bool;
@@ -236,23 +250,47 @@ SendHint(o, r) ==
     /\ RemovedOnSend
     /\ r \in hinted[o]
     /\ hinted' = [hinted EXCEPT ![o] = hinted[o] \ {r}]
-    /\ UNCHANGED <<replicas, catalog, operations, intended, owed, heard, givenUp>>
+    /\ UNCHANGED <<replicas, catalog, operations, intended, leftOut, owed, heard, givenUp>>
+
+\* The marks, with each closed whose target is back, and which no operation that is open needs open.
+\* @type: (Int -> Str, Int -> Set(Int)) => Int -> Str;
+Closing(marks, left) ==
+    [r \in Replica |->
+        IF marks[r] = "returning" /\ MayClose(\E o \in Operation : r \in left[o]) THEN "closed" ELSE marks[r]]
+
+\* From now on it is not acknowledged any more, unless it was.
+\* @type: (Int, Str) => Bool;
+End(o, how) ==
+    /\ phase' = [phase EXCEPT ![o] = how]
+    /\ answered' = [answered EXCEPT ![o] = {}]
+    /\ best' = [best EXCEPT ![o] = 0]
+    /\ acked' = [acked EXCEPT ![o] = {}]
+    /\ leftOut' = [leftOut EXCEPT ![o] = {}]
+    /\ owed' = Closing(owed, [leftOut EXCEPT ![o] = {}])
+    /\ UNCHANGED <<replicas, catalog, version, intended, hinted, heard, givenUp>>
 
 \* @type: Int => Bool;
 Reply(o) ==
     /\ phase[o] = "sending"
     /\ o \in intended
     /\ Cardinality(acked[o] \union (IF HintsCount THEN hinted[o] ELSE {})) >= W
-    /\ phase' = [phase EXCEPT ![o] = "done"]
-    /\ UNCHANGED <<replicas, catalog, version, answered, best, acked, hints>>
+    /\ End(o, "done")
 
 \* @type: Int => Bool;
 GiveUp(o) ==
     /\ phase[o] \in {"asking", "sending"}
-    /\ phase' = [phase EXCEPT ![o] = "failed"]
-    /\ answered' = [answered EXCEPT ![o] = {}]
-    /\ best' = [best EXCEPT ![o] = 0]
-    /\ UNCHANGED <<replicas, catalog, version, acked, hints>>
+    /\ End(o, "failed")
+
+\* The coordinator's process ends and starts again: what is open is over, and it knows no more who is back.
+Crash ==
+    /\ \E o \in Operation : phase[o] \in {"asking", "sending"}
+    /\ phase' = [o \in Operation |-> IF phase[o] \in {"asking", "sending"} THEN "failed" ELSE phase[o]]
+    /\ answered' = [o \in Operation |-> {}]
+    /\ best' = [o \in Operation |-> 0]
+    /\ acked' = [o \in Operation |-> {}]
+    /\ leftOut' = [o \in Operation |-> {}]
+    /\ owed' = [r \in Replica |-> IF owed[r] = "returning" THEN "open" ELSE owed[r]]
+    /\ UNCHANGED <<replicas, catalog, version, intended, hinted, heard, givenUp>>
 
 \* What was sent arrives, and nobody takes note: a write-back, a retry, a message that was long under way.
 \* @type: Int => Bool;
@@ -266,40 +304,52 @@ Store(r) ==
 -------------------------------------------------------------------------------
 (* Targets that are given up.                                                 *)
 
+\* Too much is kept for it, or an operator says so; perhaps once more before an earlier mark is paid.
 \* @type: Int => Bool;
 MarkOpen(r) ==
-    /\ owed[r] = "none"
     /\ givenUp < GivenUp
+    /\ owed[r] # "open"
+    /\ \E o \in Operation : r \in hinted[o]
     /\ givenUp' = givenUp + 1
     /\ owed' = [owed EXCEPT ![r] = "open"]
-    /\ UNCHANGED <<replicas, catalog, operations, intended, hinted, heard>>
+    /\ heard' = [heard EXCEPT ![r] = {}]
+    /\ UNCHANGED <<replicas, catalog, operations, intended, hinted, leftOut>>
 
 \* @type: Int => Bool;
 DropHints(r) ==
     /\ MayDrop(owed[r])
     /\ \E o \in Operation : r \in hinted[o]
     /\ hinted' = [o \in Operation |-> hinted[o] \ {r}]
+    /\ leftOut' = [o \in Operation |->
+                    IF phase[o] = "sending" /\ r \in hinted[o] THEN leftOut[o] \union {r} ELSE leftOut[o]]
     /\ UNCHANGED <<replicas, catalog, operations, intended, owed, heard, givenUp>>
 
+\* The target is back: its writes get hints again, and its mark is closed as soon as that is right.
 \* @type: Int => Bool;
-MarkClosed(r) ==
+KeepAgain(r) ==
     /\ owed[r] = "open"
-    /\ MayClose(\E o \in Operation : phase[o] = "sending" /\ o \in intended)
-    /\ owed' = [owed EXCEPT ![r] = "closed"]
-    /\ UNCHANGED <<replicas, catalog, operations, intended, hinted, heard, givenUp>>
+    /\ owed' = Closing([owed EXCEPT ![r] = "returning"], leftOut)
+    /\ UNCHANGED <<replicas, catalog, operations, intended, hinted, leftOut, heard, givenUp>>
 
-\* The target merges what another holds; when it has heard enough, the mark goes.
+\* What a replica holds when it has merged what another holds.
+\* @type: (Int, Int) => Int;
+Newer(r, q) == IF held[q] > Effective(r) THEN held[q] ELSE held[r]
+
+\* A replica merges what another holds, at any time. It counts for a mark that is closed; when its target
+\* has heard enough, the mark goes.
 \* @type: (Int, Int) => Bool;
 Exchange(r, q) ==
-    /\ CountsFor(owed[r])
-    /\ q # r /\ q \notin heard[r]
-    /\ ~recovering[r] /\ ~recovering[q]
-    /\ held' = [held EXCEPT ![r] = IF held[q] > Effective(r) THEN held[q] ELSE held[r]]
-    /\ LET paid == Pays(Cardinality(heard[r]) + 1) /\ owed[r] = "closed" IN
-        /\ owed' = [owed EXCEPT ![r] = IF paid THEN "none" ELSE owed[r]]
-        /\ heard' = [heard EXCEPT ![r] = IF paid THEN {} ELSE heard[r] \union {q}]
+    /\ q # r /\ ~recovering[r] /\ ~recovering[q]
+    /\ held[q] > Effective(r) \/ (CountsFor(owed[r]) /\ q \notin heard[r])
+    /\ held' = [held EXCEPT ![r] = Newer(r, q)]
+    /\ IF CountsFor(owed[r])
+       THEN LET all == heard[r] \union {q}
+                paid == Pays(Cardinality(all)) /\ owed[r] = "closed" IN
+            /\ owed' = [owed EXCEPT ![r] = IF paid THEN "none" ELSE owed[r]]
+            /\ heard' = [heard EXCEPT ![r] = IF paid THEN {} ELSE all]
+       ELSE UNCHANGED <<owed, heard>>
     /\ UNCHANGED <<closed, merged, converged, settled, recovering, catalog, operations, intended, hinted,
-                   givenUp>>
+                   leftOut, givenUp>>
 
 -------------------------------------------------------------------------------
 (* The floor.                                                                 *)
@@ -317,23 +367,25 @@ NoteClosed ==
     /\ allClosed' = TRUE
     /\ UNCHANGED <<replicas, allConverged, lost, operations, hints>>
 
-\* A replica merges all that another holds at or below the floor.
+\* A replica merges for the floor all that another holds; of all others, and it has converged. Where the
+\* other holds what is newer than the floor, that stands for what it held below.
 \* @type: (Int, Int) => Bool;
 Merge(r, q) ==
     /\ closed[r] /\ ~converged[r] /\ ~recovering[r] /\ ~recovering[q]
     /\ MayConverge(allClosed)
     /\ q # r /\ q \notin merged[r]
-    /\ held' = [held EXCEPT ![r] = IF held[q] > Effective(r) THEN held[q] ELSE held[r]]
-    /\ merged' = [merged EXCEPT ![r] = merged[r] \union {q}]
-    /\ UNCHANGED <<closed, converged, settled, recovering, catalog, operations, hints>>
+    /\ held' = [held EXCEPT ![r] = IF TellsWhatIsNewer \/ held[q] <= Floor THEN Newer(r, q) ELSE held[r]]
+    /\ LET all == merged[r] \union {q} IN
+        /\ converged' = [converged EXCEPT ![r] = all = Replica \ {r}]
+        /\ merged' = [merged EXCEPT ![r] = IF all = Replica \ {r} THEN {} ELSE all]
+    /\ UNCHANGED <<closed, settled, recovering, catalog, operations, hints>>
 
+\* A replica crashes and starts again: it begins anew to converge.
 \* @type: Int => Bool;
-Converge(r) ==
-    /\ closed[r] /\ ~converged[r] /\ ~recovering[r]
-    /\ merged[r] = Replica \ {r}
-    /\ converged' = [converged EXCEPT ![r] = TRUE]
+Restart(r) ==
+    /\ merged[r] # {}
     /\ merged' = [merged EXCEPT ![r] = {}]
-    /\ UNCHANGED <<held, closed, settled, recovering, catalog, operations, hints>>
+    /\ UNCHANGED <<held, closed, converged, settled, recovering, catalog, operations, hints>>
 
 NoteConverged ==
     /\ ~allConverged
@@ -374,7 +426,8 @@ LoseDisk(r) ==
     /\ recovering' = [recovering EXCEPT ![r] = TRUE]
     /\ acked' = [o \in Operation |-> IF phase[o] = "sending" THEN acked[o] \ {r} ELSE acked[o]]
     /\ heard' = [heard EXCEPT ![r] = {}]
-    /\ UNCHANGED <<allClosed, allConverged, phase, version, answered, best, intended, hinted, owed, givenUp>>
+    /\ UNCHANGED <<allClosed, allConverged, phase, version, answered, best, intended, hinted, leftOut, owed,
+                   givenUp>>
 
 \* A replica that lost its disk merges what N - W + 1 others hold, and learns of the floor from them. It
 \* may find an old copy of its disk: some version that was sent.
@@ -392,17 +445,18 @@ Recover(r) ==
             /\ newest \in told /\ \A v \in told : v <= newest
             /\ held' = [held EXCEPT ![r] = IF kept > floored \/ kept \in told THEN kept ELSE 0]
             /\ settled' = [settled EXCEPT ![r] = isSettled]
+            /\ converged' = [converged EXCEPT ![r] = isSettled]
     /\ recovering' = [recovering EXCEPT ![r] = FALSE]
-    /\ UNCHANGED <<closed, merged, converged, catalog, operations, hints>>
+    /\ UNCHANGED <<closed, merged, catalog, operations, hints>>
 
 Next ==
-    \/ NoteClosed \/ NoteConverged
+    \/ NoteClosed \/ NoteConverged \/ Crash
     \/ \E o \in Operation :
         \/ Begin(o) \/ Stamp(o) \/ RecordIntent(o) \/ Reply(o) \/ GiveUp(o)
         \/ \E r \in Replica : Answer(o, r) \/ Acknowledge(o, r) \/ SendHint(o, r)
     \/ \E r \in Replica :
-        \/ Store(r) \/ MarkOpen(r) \/ DropHints(r) \/ MarkClosed(r)
-        \/ Close(r) \/ Converge(r) \/ Settle(r) \/ Purge(r) \/ LoseDisk(r) \/ Recover(r)
+        \/ Store(r) \/ MarkOpen(r) \/ DropHints(r) \/ KeepAgain(r)
+        \/ Close(r) \/ Restart(r) \/ Settle(r) \/ Purge(r) \/ LoseDisk(r) \/ Recover(r)
         \/ \E q \in Replica : Exchange(r, q) \/ Merge(r, q)
 
 Spec == Init /\ [][Next]_vars

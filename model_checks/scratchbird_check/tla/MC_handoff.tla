@@ -13,9 +13,15 @@ ThreeReplicas == 1..3
 \* @type: Int -> Str;
 OneWrite == [o \in 1..1 |-> "write"]
 \* @type: Int -> Str;
+OneDelete == [o \in 1..1 |-> "delete"]
+\* @type: Int -> Str;
 WriteDelete == [o \in 1..2 |-> IF o = 1 THEN "write" ELSE "delete"]
 \* @type: Int -> Str;
 WriteDeleteWrite == [o \in 1..3 |-> IF o = 2 THEN "delete" ELSE "write"]
+
+\* In an instance without a floor.
+\* @type: Int => Bool;
+NobodyCloses(r) == FALSE
 
 -------------------------------------------------------------------------------
 (* Wrong rules.                                                               *)

@@ -10,7 +10,8 @@
 (*     up. None has to begin, and none has to succeed;                     *)
 (*   - a hint that is kept of a write that is done is delivered, and       *)
 (*     answered. What nobody keeps need never arrive;                      *)
-(*   - a coordinator closes a mark; its target exchanges with each other   *)
+(*   - a coordinator keeps hints again for a target that was given up;     *)
+(*     under a mark that is closed, that target exchanges with each other  *)
 (*     replica;                                                            *)
 (*   - the floor goes on: replicas close it, merge, converge and settle,   *)
 (*     and the catalog takes note. A replica that has closed the floor and *)
@@ -25,14 +26,16 @@ Sends(limit, shards) == limit > 0
 
 DeliverHint(o, r) == Sends(Limit, Shards) /\ phase[o] = "done" /\ r \in hinted[o] /\ Acknowledge(o, r)
 
+PayMark(r, q) == owed[r] = "closed" /\ q \notin heard[r] /\ Exchange(r, q)
+
 Fairness ==
     /\ WF_vars(NoteClosed) /\ WF_vars(NoteConverged)
     /\ \A o \in Operation :
         /\ WF_vars(Reply(o) \/ GiveUp(o))
         /\ \A r \in Replica : WF_vars(DeliverHint(o, r))
     /\ \A r \in Replica :
-        /\ WF_vars(MarkClosed(r)) /\ WF_vars(Close(r)) /\ WF_vars(Converge(r)) /\ WF_vars(Settle(r))
-        /\ \A q \in Replica : WF_vars(Exchange(r, q)) /\ WF_vars(Merge(r, q))
+        /\ WF_vars(KeepAgain(r)) /\ WF_vars(Close(r)) /\ WF_vars(Settle(r))
+        /\ \A q \in Replica : WF_vars(PayMark(r, q)) /\ WF_vars(Merge(r, q))
 
 LiveSpec == Init /\ [][Next]_vars /\ Fairness
 
@@ -54,6 +57,7 @@ PastIsSettled ==
     /\ acked = [o \in Operation |-> {}]
     /\ intended = {}
     /\ hinted = [o \in Operation |-> {}]
+    /\ leftOut = [o \in Operation |-> {}]
     /\ owed = [r \in Replica |-> "none"]
     /\ heard = [r \in Replica |-> {}]
 

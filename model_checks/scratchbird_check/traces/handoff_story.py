@@ -154,6 +154,8 @@ class _Teller:
         match after["owed"][r]:
             case "open":
                 return Told(COORDINATOR, words.marks([r]), kind="step")
+            case "returning":
+                return Told(COORDINATOR, words.is_back(r), kind="step")
             case "closed":
                 return Told(COORDINATOR, f"{words.is_back(r)}: {words.closes_mark()}", kind="step")
         return self.heard(number, r)
@@ -170,8 +172,16 @@ class _Teller:
         return Told(lane(r), f"{words.merges_all(others)}; {rest}", arrows)
 
     def hinted(self, number: int, o: int) -> Told:
+        """They are dropped; or their target said that it holds what it is owed, of a write that is over."""
         before, after = self.both(number)
-        return Told(COORDINATOR, words.drops_hints(before["hinted"][o] - after["hinted"][o]), kind="step")
+        gone = before["hinted"][o] - after["hinted"][o]
+        paid = [r for r in gone if (after["held"][r] or 0) >= after["version"][o]]
+        if len(paid) == len(gone) == 1:
+            r, sent = paid[0], self.held(after, after["version"][o])
+            stored = before["held"][r] != after["held"][r]
+            label = quorum_words.stores(sent) if stored else quorum_words.holds_already(sent)
+            return Told(lane(r), f"{label}, and says so", mark=self.value(after, after["held"][r]))
+        return Told(COORDINATOR, words.drops_hints(gone), kind="step")
 
     def recovering(self, number: int, r: int) -> Told:
         """It may have found an old copy of its disk: what nobody told it is from there."""
@@ -195,12 +205,18 @@ class _Teller:
         before, after = self.both(number)
         others = sorted(after["merged"][r] - before["merged"][r])
         if not others:
-            return self.converged(number, r)
+            return Told(lane(r), words.begins_anew(), kind="crash")
         arrows = [Arrow(number, lane(q), self.value(after, before["held"][q])) for q in others]
         return Told(lane(r), words.merges_past(others), arrows)
 
     def converged(self, number: int, r: int) -> Told:
-        return Told(lane(r), words.converges(), kind="step")
+        """When it has merged the past of the last of the others."""
+        before, after = self.both(number)
+        others = [q for q in after["held"] if q != r and q not in before["merged"][r]]
+        if not others:
+            return Told(lane(r), words.converges(), kind="step")
+        arrows = [Arrow(number, lane(q), self.value(after, before["held"][q])) for q in others]
+        return Told(lane(r), f"{words.merges_past(others)}; {words.converges()}", arrows)
 
     def settled(self, number: int, r: int) -> Told:
         return Told(lane(r), words.settle([r], r), kind="step")
