@@ -70,6 +70,7 @@ class Run(quorum_run.Run):
         most_age_ns = self.world.keepers[move.at].limits.most_age_ns
         if sent := [hint for hint in sent if self.world.now_ns - hint.since_ns <= most_age_ns]:
             line.parts.append(words.sends_hints(_by_held(sent)))
+        line.kind = "message" if sent else "step"
         self._given_up(line, move.at, before)
         line.parts = line.parts or [words.sends_hints({})]
         return line
