@@ -138,12 +138,7 @@ class _Teller:
         (r,) = after["acked"][o] - before["acked"][o]
         version = after["version"][o]
         sent, own = self.held(after, version), self.held(after, after["held"][r])
-        if before["held"][r] > version:
-            label = quorum_words.keeps(own, sent)
-        elif before["held"][r] == version:
-            label = quorum_words.holds_already(sent)
-        else:
-            label = quorum_words.stores(sent)
+        label = quorum_words.acknowledges(before["held"][r], version, sent, own)
         told = Told(lane(r), f"{label}, and says so", mark=self.value(after, after["held"][r]))
         if o in self.sent:
             told.arrows.append(Arrow(self.sent[o], self.name(o), self.value(after, version)))

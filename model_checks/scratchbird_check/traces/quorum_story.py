@@ -204,12 +204,7 @@ class _Teller:
         (r,) = (replica for replica, incarnation in now.items() if incarnation != said[replica])
         version = after["version"][o]
         sent, own = self.held(after, version), self.held(after, after["held"][r])
-        if before["held"][r] > version:
-            label = words.keeps(own, sent)
-        elif before["held"][r] == version:
-            label = words.holds_already(sent)
-        else:
-            label = words.stores(sent)
+        label = words.acknowledges(before["held"][r], version, sent, own)
         told = Told(words.lane(r), f"{label}, and says so", mark=self.value(after, after["held"][r]))
         if o in self.sent:
             told.arrows.append(Arrow(self.sent[o], self.name(o), self.value(after, version)))

@@ -157,6 +157,13 @@ def holds_already(what: str) -> str:
     return f"holds {what} already"
 
 
+def acknowledges(before: int, version: int, sent: str, own: str) -> str:
+    """What becomes of ``sent`` at a replica that held the version ``before`` and holds ``own`` now."""
+    if before > version:
+        return keeps(own, sent)
+    return holds_already(sent) if before == version else stores(sent)
+
+
 def refuses_stale(newer: str, what: str) -> str:
     return f"refuses {what}: it holds {newer}, which is newer"
 
