@@ -199,7 +199,7 @@ class FloorKeeper:
         state = replace(state, volatile=volatile)
         if durable.converged == durable.closed != 0:
             return state, (SayConverged(durable.converged),)  # It may not have been heard.
-        if not self.rules.may_converge(volatile.all_closed, durable.closed):
+        if not durable.closed or not self.rules.may_converge(volatile.all_closed, durable.closed):
             return state, ()
         left = self._others(state) - volatile.merged
         return state, tuple(AskFor(other, durable.closed) for other in sorted(left))

@@ -176,6 +176,7 @@ def test_a_floor_is_closed_once_and_said_again() -> None:
     assert run(Propose(F - 1)) == run(Propose(F)) == (SayClosed(F),)
     assert run(Propose(F + 5)) == (SayClosed(F + 5),)
     assert run(AllClosed(F)) == ()  # An older floor.
+    assert Run()(AllClosed(F)) == ()  # It has closed none: it asks for nothing.
 
 
 def test_a_crash_forgets_what_was_merged() -> None:
