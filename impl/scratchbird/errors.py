@@ -22,7 +22,8 @@ many milliseconds to try again, which peer is meant), the fact is an attribute, 
     ├── OverloadError         a bound of this node is reached: nothing was done
     │   ├── TooManyOperationsError
     │   ├── TooManyIntentsError
-    │   └── TooManyRowsError
+    │   ├── TooManyRowsError
+    │   └── TooManyHintsError
     ├── DiskError             the durable bound can not be read or written
     │   ├── BoundWriteError
     │   ├── BoundFileError
@@ -262,3 +263,14 @@ class TooManyRowsError(OverloadError):
 
     def __str__(self) -> str:
         return f"{self.limit} rows are held and row {self.row} is new: raise max_rows, or move rows elsewhere"
+
+
+class TooManyHintsError(OverloadError):
+    """A coordinator keeps as many hints as it may. Nothing was stored, and no write may be acknowledged."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} hints wait for targets that have not acknowledged them: start the targets that "
+            "are down, give up one that will be away for long, send the write to another coordinator, or "
+            "raise max_hints"
+        )
