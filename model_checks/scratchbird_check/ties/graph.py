@@ -45,6 +45,7 @@ class Tie(Generic[W]):
     :ivar successors: every (action, next state) that the model should have, played by the reference.
     :ivar actions: the model's, each of which a set of behaviours has to take.
     :ivar noted: what else a step is an instance of, worth seeing once; empty if nothing.
+    :ivar seldom: actions after which little can happen; runs at random mostly take another one.
     """
 
     from_model: Callable[[Mapping[str, Any]], W]
@@ -53,6 +54,7 @@ class Tie(Generic[W]):
     initial: W
     actions: frozenset[str]
     noted: Callable[[str, W, W], str] = lambda action, before, after: ""
+    seldom: frozenset[str] = frozenset()
 
 
 MakeTie = Callable[[Mapping[str, str], Check, Sequence[Mapping[str, Any]]], Tie[W]]

@@ -21,6 +21,9 @@ from scratchbird_check.ties.graph import Tie, W
 from scratchbird_check.traces.tla_values import format_value
 from scratchbird_check.verdicts import Outcome
 
+MOSTLY = 0.9
+"""How often another action is drawn in the place of one that a tie wants seldom."""
+
 
 def check_runs(
     check: Check, context: Context, module: str, make: Callable[[Mapping[str, str]], Tie[W]]
@@ -70,6 +73,9 @@ def run(tie: Tie[W], steps: int, dice: random.Random) -> tuple[list[str], list[W
         if not choices:
             break
         action = dice.choice(sorted(choices))
+        others = sorted(set(choices) - tie.seldom)
+        if action in tie.seldom and others and dice.random() < MOSTLY:
+            action = dice.choice(others)
         world = dice.choice(choices[action])
         actions.append(action)
         worlds.append(world)
@@ -101,14 +107,14 @@ RunsInit ==
     /\\ run \\in 1..Len(Runs)
     /\\ at = 1
 {conjunction("", "Runs[run][1]")}
-Step ==
+RunsStep ==
     /\\ at < Len(Runs[run])
     /\\ at' = at + 1
     /\\ run' = run
     /\\ Next
 {conjunction("'", "Runs[run][at + 1]")}
-Done == at = Len(Runs[run]) /\\ UNCHANGED <<vars, run, at>>
-RunsNext == Step \\/ Done
+RunsDone == at = Len(Runs[run]) /\\ UNCHANGED <<vars, run, at>>
+RunsNext == RunsStep \\/ RunsDone
 ====
 """,
         encoding="utf-8",
