@@ -389,7 +389,7 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
         ),
         Theorem(
             "merkle_forest.entries_meet",
-            "Who meets a newer entry ends with that row or a newer one, gives nothing up, and never meets it again.",
+            "Who meets a newer entry ends with that row or a newer one, gives nothing up, and meets it once.",
             ("MRK-6", "MRK-7"),
             ("FOREST.R1", "FOREST.R14"),
             lambda: _meets(given),

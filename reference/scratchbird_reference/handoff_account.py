@@ -57,7 +57,8 @@ class Open:
 
     shard: int
     row: int
-    version: int
+    held: Held
+    since_ns: int
     targets: frozenset[int]
     left_out: frozenset[int] = frozenset()
     """The targets that it has no hint for because a mark covers it: an open one that stays open for it."""
@@ -81,6 +82,8 @@ class Durable:
     hints: tuple[Hint, ...] = ()
     """The oldest first."""
     marks: tuple[tuple[Place, Mark], ...] = ()
+    moves: tuple[tuple[Place, int], ...] = ()
+    """Targets whose place a newcomer takes, and which one."""
     least_write_quorum: int = 0
     """Of the writes that a target may lack; 0 if nothing is owed (rule HANDOFF.R6)."""
 
@@ -192,11 +195,18 @@ class TargetLostDisk:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """A target holds a shard no longer: these do (rule HANDOFF.R7). It comes before the change is done."""
+class MoveBegun:
+    """A newcomer takes a target's place: it is owed all that the target is (rule HANDOFF.R7, step 1)."""
 
     place: Place
-    to: frozenset[int]
+    newcomer: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDone:
+    """The newcomer is an owner, the target is none: it is owed nothing any more (rule HANDOFF.R7, step 4)."""
+
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +247,8 @@ Event = (
     | ExchangeBegun
     | Exchanged
     | TargetLostDisk
-    | Moved
+    | MoveBegun
+    | MoveDone
     | Erased
     | Unreadable
     | Adopt

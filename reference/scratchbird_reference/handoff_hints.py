@@ -36,7 +36,8 @@ from scratchbird_reference.handoff_account import (
     Kept,
     Mark,
     MayDrop,
-    Moved,
+    MoveBegun,
+    MoveDone,
     Open,
     Owe,
     Pace,
@@ -87,8 +88,10 @@ class HintKeeper:
                 return self._exchanged(state, event), ()
             case TargetLostDisk():
                 return self._lost_disk(state, event.target), ()
-            case Moved():
-                return self._moved(state, event)
+            case MoveBegun():
+                return self._move_begun(state, event)
+            case MoveDone():
+                return self._move_done(state, event.place), ()
             case Erased():
                 return self._erased(state, event), ()
             case Unreadable():
@@ -111,13 +114,12 @@ class HintKeeper:
         check_version(intent.held.version)
         if event.operation in dict(state.volatile.writes):
             raise CallerError(f"operation {event.operation} is open already: number each of them anew")
-        left_out = frozenset(
-            target for target in intent.targets if self._is_given_up(state, (target, event.shard))
-        )
+        targets = self._with_newcomers(state, event.shard, intent.targets)
+        left_out = frozenset(target for target in targets if self._is_given_up(state, (target, event.shard)))
         there = {hint.key for hint in state.durable.hints}
         hints = tuple(
             hint
-            for target in sorted(intent.targets - left_out)
+            for target in sorted(targets - left_out)
             if (hint := Hint(target, event.shard, intent.row, intent.held, event.now_ns)).key not in there
         )
         durable = replace(
@@ -125,7 +127,7 @@ class HintKeeper:
             hints=(*state.durable.hints, *hints),
             least_write_quorum=_least(state.durable.least_write_quorum, state.setting.write_quorum),
         )
-        opened = Open(event.shard, intent.row, intent.held.version, intent.targets, left_out)
+        opened = Open(event.shard, intent.row, intent.held, event.now_ns, targets, left_out)
         volatile = replace(state.volatile, writes=(*state.volatile.writes, (event.operation, opened)))
         return replace(state, durable=durable, volatile=volatile), (Kept(event.operation),)
 
@@ -192,7 +194,7 @@ class HintKeeper:
         pace = self._pace(state, target)
         pace = replace(pace, due_ns=self.rules.due_ns(pace.due_ns, now_ns))
         under_way = dict(state.volatile.under_way)
-        opened = {(write.row, write.version) for _, write in state.volatile.writes}
+        opened = {(write.row, write.held.version) for _, write in state.volatile.writes}
         waiting: dict[int, list[Hint]] = {}
         for hint in state.durable.hints:
             if hint.target == target and hint.key not in under_way and hint.key[1:] not in opened:
@@ -254,7 +256,7 @@ class HintKeeper:
         state = _without(state, dropped)
         writes = tuple(
             (operation, replace(open_, left_out=open_.left_out | {target}))
-            if open_.shard == shard and (target, open_.row, open_.version) in dropped
+            if open_.shard == shard and (target, open_.row, open_.held.version) in dropped
             else (operation, open_)
             for operation, open_ in state.volatile.writes
         )
@@ -327,36 +329,64 @@ class HintKeeper:
             volatile=replace(state.volatile, exchanges=exchanges),
         )
 
-    def _moved(self, state: State, event: Moved) -> tuple[State, Effects]:
-        """What was owed to the old target is owed to each that holds the shard now (rule HANDOFF.R7)."""
-        target, shard = event.place
-        there = {hint.key for hint in state.durable.hints}
-        hints = [
-            each
-            for hint in state.durable.hints
-            for each in (
-                [replace(hint, target=to) for to in sorted(event.to)] if hint.place == event.place else [hint]
+    def _with_newcomers(self, state: State, shard: int, targets: frozenset[int]) -> frozenset[int]:
+        """And who takes the place of one of them (rule HANDOFF.R7)."""
+        return targets | {
+            newcomer for place, newcomer in state.durable.moves if place[1] == shard and place[0] in targets
+        }
+
+    def _move_begun(self, state: State, event: MoveBegun) -> tuple[State, Effects]:
+        """The newcomer is owed what the target is: hints, mark, and every write that is open.
+
+        Also one that the target has acknowledged: the newcomer may copy from it what it held before.
+        """
+        place, newcomer = event.place, event.newcomer
+        target, shard = place
+        moves = dict(state.durable.moves)
+        if newcomer == target or moves.get(place, newcomer) != newcomer:
+            raise CallerError(
+                f"newcomer {newcomer}: the place of target {target} in shard {shard} is taken by "
+                f"{moves.get(place, 'another one')}"
             )
-            if hint.place != event.place or each.key not in there
-        ]
-        marks = dict(state.durable.marks)
-        is_owed = marks.pop(event.place, None) is not None
-        writes = tuple(
-            (operation, _retargeted(open_, target, event.to) if open_.shard == shard else open_)
-            for operation, open_ in state.volatile.writes
+        if place in moves:
+            return state, ()  # The catalog said so before.
+        there = {hint.key for hint in state.durable.hints}
+        hints = [replace(hint, target=newcomer) for hint in state.durable.hints if hint.place == place]
+        writes = []
+        for operation, open_ in state.volatile.writes:
+            if open_.shard == shard and target in open_.targets:
+                hints.append(Hint(newcomer, shard, open_.row, open_.held, open_.since_ns))
+                open_ = replace(open_, targets=open_.targets | {newcomer})
+            writes.append((operation, open_))
+        new = {hint.key: hint for hint in hints if hint.key not in there}
+        durable = replace(
+            state.durable,
+            hints=(*state.durable.hints, *new.values()),
+            moves=tuple(sorted({**moves, place: newcomer}.items())),
+        )
+        state = replace(state, durable=durable, volatile=replace(state.volatile, writes=tuple(writes)))
+        return self._owe_repairs(state, {(newcomer, shard)} if _mark(state, place) is not None else set())
+
+    def _move_done(self, state: State, place: Place) -> State:
+        """A coordinator that learns of this before it learned of the move has to take that step first."""
+        moves = dict(state.durable.moves)
+        if moves.pop(place, None) is None:
+            raise CallerError(f"target {place[0]} is not leaving shard {place[1]}: deliver MoveBegun first")
+        durable = replace(
+            state.durable,
+            moves=tuple(sorted(moves.items())),
+            marks=tuple(item for item in state.durable.marks if item[0] != place),
         )
         volatile = replace(
             state.volatile,
-            writes=writes,
-            coming_back=state.volatile.coming_back - {event.place},
-            exchanges=tuple(item for item in state.volatile.exchanges if item[0] != event.place),
-            under_way=tuple(
-                item for item in state.volatile.under_way if item[0] in {hint.key for hint in hints}
+            coming_back=state.volatile.coming_back - {place},
+            exchanges=tuple(item for item in state.volatile.exchanges if item[0] != place),
+            writes=tuple(
+                (operation, _without_target(open_, place)) for operation, open_ in state.volatile.writes
             ),
         )
-        durable = replace(state.durable, hints=tuple(hints), marks=_sorted(marks))
-        state = _settled(replace(state, durable=durable, volatile=volatile))
-        return self._owe_repairs(state, {(to, shard) for to in event.to} if is_owed else set())
+        state = replace(state, durable=durable, volatile=volatile)
+        return _without(state, {hint.key for hint in state.durable.hints if hint.place == place})
 
     def _owe_repairs(self, state: State, places: set[Place]) -> tuple[State, Effects]:
         """Marks for targets that are up: hints are kept as before, and what they hold stays."""
@@ -422,11 +452,11 @@ def _without(state: State, keys: set[tuple[int, int, int]]) -> State:
     return _settled(replace(state, durable=durable, volatile=replace(state.volatile, under_way=under_way)))
 
 
-def _retargeted(open_: Open, target: int, to: frozenset[int]) -> Open:
-    def moved(targets: frozenset[int]) -> frozenset[int]:
-        return (targets - {target}) | to if target in targets else targets
-
-    return replace(open_, targets=moved(open_.targets), left_out=moved(open_.left_out))
+def _without_target(open_: Open, place: Place) -> Open:
+    target, shard = place
+    if open_.shard != shard:
+        return open_
+    return replace(open_, targets=open_.targets - {target}, left_out=open_.left_out - {target})
 
 
 def _settled(state: State) -> State:
