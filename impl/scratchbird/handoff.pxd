@@ -99,8 +99,12 @@ cdef class TargetLostDisk(Value):
     cdef readonly int32_t target
 
 
-cdef class Moved(OfPlace):
-    cdef readonly frozenset to
+cdef class MoveBegun(OfPlace):
+    cdef readonly int32_t newcomer
+
+
+cdef class MoveDone(OfPlace):
+    pass
 
 
 cdef class Erased(Value):
@@ -122,7 +126,7 @@ cdef class StoreHints(Value):
 
 cdef class CopyHint(Value):
     cdef readonly Hint hint
-    cdef readonly tuple targets
+    cdef readonly int32_t target
 
 
 cdef class Pay(Value):
@@ -132,6 +136,10 @@ cdef class Pay(Value):
 
 cdef class StoreMark(OfPlace):
     cdef readonly Mark mark         # None if it is paid
+
+
+cdef class StoreMove(OfPlace):
+    cdef readonly object newcomer   # None if it is done
 
 
 cdef class StoreLeast(Value):
@@ -421,6 +429,8 @@ cdef class OpenWrite:
     cdef int64_t shard
     cdef int64_t row
     cdef Version at
+    cdef int64_t size           # bytes of its value
+    cdef int64_t since_ns
     cdef frozenset targets
     cdef frozenset left_out     # those without a hint because an open mark covers it
 
@@ -451,6 +461,7 @@ cdef class HintCore:
     # Durable.
     cdef HintTable table
     cdef dict marks_by_place        # Mark by place
+    cdef dict newcomers             # who takes a target's place, by place
     cdef readonly int least_write_quorum
     # Volatile: what a crash drops.
     cdef dict writes                # OpenWrite by operation
@@ -487,10 +498,7 @@ cdef class HintCore:
     cdef int begun(self, ExchangeBegun event) except -1
     cdef int exchanged(self, Exchanged event, list out) except -1
     cdef int check_other(self, WithOther event) except -1
-    cdef int lost_disk(self, int32_t target, list out) except -1
-    cdef int moved(self, Moved event, list out) except -1
-    cdef bint is_new(self, object address, int32_t target) noexcept
-    cdef int erased(self, Erased event, list out) except -1
+    cdef int set_newcomer(self, tuple place, object newcomer, list out) except -1
     cdef int adopt(self, Setting setting, list out) except -1
     cdef int crash(self, list out) except -1
     cdef int settle(self, list out) except -1

@@ -170,10 +170,13 @@ class TargetLostDisk(Value):
     def target(self) -> int: ...
 
 @final
-class Moved(OfPlace):
-    def __init__(self, place: _Place, to: Iterable[int]) -> None: ...
+class MoveBegun(OfPlace):
+    def __init__(self, place: _Place, newcomer: int) -> None: ...
     @property
-    def to(self) -> frozenset[int]: ...
+    def newcomer(self) -> int: ...
+
+@final
+class MoveDone(OfPlace): ...
 
 @final
 class Erased(Value):
@@ -198,7 +201,8 @@ HintEvent = (
     | ExchangeBegun
     | Exchanged
     | TargetLostDisk
-    | Moved
+    | MoveBegun
+    | MoveDone
     | Erased
     | Unreadable
     | Adopt
@@ -218,12 +222,12 @@ class StoreHints(Value):
 
 @final
 class CopyHint(Value):
-    __match_args__ = ("hint", "targets")
-    def __init__(self, hint: Hint, targets: Iterable[int]) -> None: ...
+    __match_args__ = ("hint", "target")
+    def __init__(self, hint: Hint, target: int) -> None: ...
     @property
     def hint(self) -> Hint: ...
     @property
-    def targets(self) -> tuple[int, ...]: ...
+    def target(self) -> int: ...
 
 @final
 class Pay(Value):
@@ -239,6 +243,12 @@ class StoreMark(OfPlace):
     def __init__(self, place: _Place, mark: Mark | None) -> None: ...
     @property
     def mark(self) -> Mark | None: ...
+
+@final
+class StoreMove(OfPlace):
+    def __init__(self, place: _Place, newcomer: int | None) -> None: ...
+    @property
+    def newcomer(self) -> int | None: ...
 
 @final
 class StoreLeast(Value):
@@ -267,7 +277,9 @@ class MayDrop(OfPlace): ...
 @final
 class Repair(OfPlace): ...
 
-HintEffect = StoreHints | CopyHint | Pay | StoreMark | StoreLeast | Kept | SendHint | MayDrop | Repair
+HintEffect = (
+    StoreHints | CopyHint | Pay | StoreMark | StoreMove | StoreLeast | Kept | SendHint | MayDrop | Repair
+)
 
 # --- events and effects of a floor ------------------------------------------------------------------------
 
@@ -438,6 +450,7 @@ class HintCore:
         limits: Limits | None = None,
         *,
         marks: Iterable[tuple[_Place, Mark]] = (),
+        moves: Iterable[tuple[_Place, int]] = (),
         least_write_quorum: int = 0,
         max_hints: int = 1_000_000,
         max_operations: int = 65_536,
@@ -462,6 +475,7 @@ class HintCore:
     def hints(self, target: int, shard: int) -> list[Hint]: ...
     def places(self) -> list[_Place]: ...
     def marks(self) -> list[tuple[_Place, Mark]]: ...
+    def moves(self) -> list[tuple[_Place, int]]: ...
     def state(self) -> dict[str, Any]: ...
     def progress(self) -> dict[str, Any]: ...
 

@@ -37,16 +37,17 @@ CATCH_UP_NS = CATCH_UP
 include "handoff_events.pxi"
 include "handoff_pending.pxi"
 include "handoff_account.pxi"
+include "handoff_changes.pxi"
 include "handoff_floor.pxi"
 include "handoff_replica.pxi"
 include "handoff_catalog.pxi"
 
 # For annotations.
 HintEvent = (
-    Owe | Ended | Acknowledged | Tick | GiveUp | Drop | KeepAgain | ExchangeBegun | Exchanged | TargetLostDisk | Moved
-    | Erased | Unreadable | Adopt | Crash
+    Owe | Ended | Acknowledged | Tick | GiveUp | Drop | KeepAgain | ExchangeBegun | Exchanged | TargetLostDisk
+    | MoveBegun | MoveDone | Erased | Unreadable | Adopt | Crash
 )
-HintEffect = StoreHints | CopyHint | Pay | StoreMark | StoreLeast | Kept | SendHint | MayDrop | Repair
+HintEffect = StoreHints | CopyHint | Pay | StoreMark | StoreMove | StoreLeast | Kept | SendHint | MayDrop | Repair
 FloorEvent = Propose | AllClosed | Merged | AllConverged | Crash | FloorLost | Recovered
 FloorEffect = SayClosed | AskFor | SayConverged | PurgeBelow
 ReplicaEvent = Deliver | Crash | Start | Ask | Propose | AllClosed | AllConverged | LostDisk | Merge | Purge
@@ -93,6 +94,9 @@ cdef dict account_to_plain(HintCore core):
         "marks": [
             {"place": list(place), "open": mark.is_open, "heard": sorted(mark.heard)}
             for place, mark in sorted(core.marks_by_place.items(), key=row_of)
+        ],
+        "moves": [
+            {"place": list(place), "newcomer": newcomer} for place, newcomer in sorted(core.newcomers.items())
         ],
         "least_write_quorum": core.least_write_quorum,
         "open": [f"{number:x}" for number in sorted(core.writes)],

@@ -14,16 +14,17 @@ cdef class HintCore:
     (:meth:`located`). Besides hints it holds the writes that are open, the marks, and for each target that it
     was sent anything a pace.
 
-    To start, make it with the marks and the least write quorum that the disk holds, :meth:`restore` each
+    To start, make it with the marks, moves and the least write quorum that the disk holds, :meth:`restore` each
     hint, the oldest first, then deliver :class:`Crash`: it is told what may be dropped.
 
     Times: an :class:`Owe`, :class:`Acknowledged` or :class:`Ended` takes a logarithm of the hints kept for
     each target of the row; a :class:`Tick` looks at each place and at what is under way, and takes a
-    logarithm for each hint that it sends. :class:`Drop`, :class:`Erased` and :class:`Moved` look at the hints
-    of their places and at the writes that are open.
+    logarithm for each hint that it sends. :class:`Drop`, :class:`Erased`, :class:`MoveBegun` and
+    :class:`MoveDone` look at the hints of their places and at the writes that are open.
 
     :param setting: the newest of the catalog.
     :param marks: (place, :class:`Mark`) pairs.
+    :param moves: (place, newcomer) pairs.
     :param least_write_quorum: see :class:`StoreLeast`. With marks, at least 1.
     :param max_hints: the most hints with which a further write, or a move, is taken. Those that a start finds
         are kept, however many: none that is durable is dropped without a mark.
@@ -38,6 +39,7 @@ cdef class HintCore:
         limits=None,
         *,
         marks=(),
+        moves=(),
         least_write_quorum=0,
         max_hints=1_000_000,
         max_operations=65_536,
@@ -57,6 +59,10 @@ cdef class HintCore:
             place, mark = pair_of(pair, "marks", "(place, Mark)")
             check_is(mark, Mark, "mark")
             self.marks_by_place[place_pair(place)] = mark
+        self.newcomers = {}
+        for pair in listed(moves, "moves", "(place, newcomer) pairs"):
+            place, newcomer = pair_of(pair, "moves", "(place, newcomer)")
+            self.newcomers[place_pair(place)] = target_number(newcomer, "newcomer")
         if self.marks_by_place and not self.least_write_quorum:
             raise CallerError("marks without a least write quorum: pass the one that was stored with them")
         self.forget()
@@ -161,6 +167,11 @@ cdef class HintCore:
         with cython.critical_section(self):
             return sorted(self.marks_by_place.items(), key=row_of)
 
+    def moves(self):
+        """(place, newcomer) of each target whose place a newcomer takes, by ascending place."""
+        with cython.critical_section(self):
+            return sorted(self.newcomers.items())
+
     def state(self):
         """The whole state as plain values, in the form that traces use; of a hint the size of its value
         stands for the value. It leaves out how the pace is kept: see :meth:`progress`."""
@@ -204,11 +215,13 @@ cdef class HintCore:
         if kind is Exchanged:
             return self.exchanged(event, out)
         if kind is TargetLostDisk:
-            return self.lost_disk((<TargetLostDisk> event).target, out)
-        if kind is Moved:
-            return self.moved(event, out)
+            return lost_disk(self, (<TargetLostDisk> event).target, out)
+        if kind is MoveBegun:
+            return move_begun(self, event, out)
+        if kind is MoveDone:
+            return move_done(self, (<MoveDone> event).place, out)
         if kind is Erased:
-            return self.erased(event, out)
+            return erased(self, event, out)
         if kind is Unreadable:
             return self.owe_repairs([(<Unreadable> event).place], out)
         if kind is Adopt:
@@ -234,7 +247,8 @@ cdef class HintCore:
             raise CallerError(f"operation {event.operation} is open already: number each of them anew")
         if len(self.writes) >= self.max_operations:
             raise TooManyOperationsError(self.max_operations)
-        for target in intent.targets:
+        targets = with_newcomers(self, event.shard, intent.targets)
+        for target in targets:
             if self.marks_by_place and self.is_given_up((target, event.shard)):
                 left_out.append(target)
             elif self.table.find(row, target, at) == NULL:
@@ -246,25 +260,21 @@ cdef class HintCore:
         if not opened:
             self.table.set_open(row, at, True)
         self.open_versions[version] = opened + 1
-        hint = Hint.__new__(Hint)
-        hint.shard = event.shard
-        hint.row = row
-        hint.at = at
-        hint.size = 0 if intent.held.value is None else len(<bytes> intent.held.value)
-        hint.since_ns = event.now_ns
-        hint.number = UNKNOWN
-        for target in fresh:
-            hint.target = target
-            self.table.add(hint, self.table.next_order, True)
-            self.table.next_order += 1
         write = OpenWrite.__new__(OpenWrite)
         write.shard = event.shard
         write.row = row
         write.at = at
-        write.targets = intent.targets
+        write.size = 0 if intent.held.value is None else len(<bytes> intent.held.value)
+        write.since_ns = event.now_ns
+        write.targets = targets
         write.left_out = frozenset(left_out)
         self.writes[event.operation] = write
         self.count_left_out(write, 1)
+        hint = hint_of_write(write)
+        for target in fresh:
+            hint.target = target
+            self.table.add(hint, self.table.next_order, True)
+            self.table.next_order += 1
         if fresh:
             out.append(store_hints(event.operation, tuple(fresh)))
         self.set_least(least_of(self.least_write_quorum, self.setting.write_quorum), out)
@@ -492,72 +502,7 @@ cdef class HintCore:
             raise CallerError(f"replica {event.other} is none of the others: {sorted(others)}")
         return 0
 
-    # --- targets and shards that change ---------------------------------------------------------------------
-
-    cdef int lost_disk(self, int32_t target, list out) except -1:
-        cdef Mark mark
-        for place, mark in sorted(self.marks_by_place.items(), key=row_of):
-            if place[0] == target and mark.heard:
-                self.set_mark(place, OPEN_MARK if mark.is_open else CLOSED_MARK, out)
-        return self.forget_exchanges([place for place, _ in self.exchanges if place[0] == target])
-
-    cdef int moved(self, Moved event, list out) except -1:
-        """What was owed to the old target is owed to each that holds the shard now (rule HANDOFF.R7)."""
-        cdef Place there = self.table.place_of(event.place)
-        cdef list found = [], copied
-        cdef OpenWrite write
-        cdef Pending *node
-        cdef Hint hint
-        target, shard = event.place
-        to = sorted(event.to)
-        if there is not None:
-            collect(there.root, ORDER, found)
-        copies = [[one for one in to if self.is_new(address, one)] for address in found]
-        self.room(sum(map(len, copies)) - len(found))
-        for address, copied in zip(found, copies):
-            node = <Pending *> <size_t> address
-            if copied:
-                hint = hint_of(node)
-                out.append(copy_hint(hint, tuple(copied)))
-                hint = hint_of(node)
-                hint.number = UNKNOWN
-                for one in copied:
-                    hint.target = one
-                    self.table.add(hint, node.order, node.is_open)
-        self.drop_all(event.place, out)
-        is_owed = event.place in self.marks_by_place
-        if is_owed:
-            self.set_mark(event.place, None, out)
-        for write in self.writes.values():
-            if write.shard == shard:
-                write.targets = retargeted(write.targets, target, event.to)
-                self.count_left_out(write, -1)
-                write.left_out = retargeted(write.left_out, target, event.to)
-                self.count_left_out(write, 1)
-        self.coming_back.discard(event.place)
-        self.forget_exchanges((event.place,))
-        self.settle(out)
-        return self.owe_repairs([(one, shard) for one in to] if is_owed else [], out)
-
-    cdef bint is_new(self, object address, int32_t target) noexcept:
-        """Whether a target is not owed what this hint is about."""
-        cdef Pending *node = <Pending *> <size_t> address
-        return self.table.find(node.row, target, node.at) == NULL
-
-    cdef int erased(self, Erased event, list out) except -1:
-        """The rows are deleted at this version: a hint at or below it is paid, whenever it was made."""
-        cdef Pending *node
-        cdef list found, paid
-        for place in self.table.places():
-            if place[1] == event.shard:
-                found, paid = [], []
-                collect(self.table.place_of(place).root, ORDER, found)
-                for address in found:
-                    node = <Pending *> <size_t> address
-                    if is_paid(event.at, node.at):
-                        self.table.remove(node, paid)
-                pay(place[0], paid, out)
-        return self.settle(out)
+    # --- settings and crashes -------------------------------------------------------------------------------
 
     cdef int adopt(self, Setting setting, list out) except -1:
         """What may be lacking was acknowledged by the least write quorum of all since (rule HANDOFF.R6)."""
@@ -609,6 +554,17 @@ cdef class HintCore:
         out.append(store)
         return 0
 
+    cdef int set_newcomer(self, tuple place, object newcomer, list out) except -1:
+        cdef StoreMove store = StoreMove.__new__(StoreMove)
+        if newcomer is None:
+            del self.newcomers[place]
+        else:
+            self.newcomers[place] = newcomer
+        store.place = place
+        store.newcomer = newcomer
+        out.append(store)
+        return 0
+
     cdef int set_least(self, int write_quorum, list out) except -1:
         cdef StoreLeast store
         if write_quorum != self.least_write_quorum:
@@ -623,7 +579,3 @@ cdef class HintCore:
         if self.exchanges and places:
             self.exchanges = {key: was for key, was in self.exchanges.items() if key[0] not in places}
         return 0
-
-
-cdef frozenset retargeted(frozenset targets, object target, frozenset to):
-    return (targets - {target}) | to if target in targets else targets

@@ -263,14 +263,20 @@ cdef class TargetLostDisk(Value):
 
 @cython.final
 @cython.no_gc
-cdef class Moved(OfPlace):
-    """A target holds a shard no longer: these do (rule HANDOFF.R7). It comes before the change is done."""
+cdef class MoveBegun(OfPlace):
+    """A newcomer takes a target's place: it is owed all that the target is (rule HANDOFF.R7, step 1)."""
 
-    __match_args__ = ("place", "to")
+    __match_args__ = ("place", "newcomer")
 
-    def __init__(self, place, to):
+    def __init__(self, place, newcomer):
         self.place = place_pair(place)
-        self.to = replica_set(to, "to")
+        self.newcomer = target_number(newcomer, "newcomer")
+
+
+@cython.final
+@cython.no_gc
+cdef class MoveDone(OfPlace):
+    """The newcomer is an owner, the target is none: it is owed nothing any more (rule HANDOFF.R7, step 4)."""
 
 
 @cython.final
@@ -304,8 +310,8 @@ cdef class Unreadable(OfPlace):
 @cython.final
 @cython.no_gc
 cdef class StoreHints(Value):
-    """Keep the intent of this operation's :class:`Owe` for each of these targets, ascending. Then tell
-    :meth:`HintCore.located` where."""
+    """Keep the intent of this operation's :class:`Owe`, which has not ended, for each of these targets, ascending.
+    Then tell :meth:`HintCore.located` where."""
 
     __match_args__ = ("operation", "targets")
 
@@ -317,15 +323,14 @@ cdef class StoreHints(Value):
 @cython.final
 @cython.no_gc
 cdef class CopyHint(Value):
-    """Keep what is kept as this hint for each of these targets as well, ascending. Then tell
-    :meth:`HintCore.located` where."""
+    """Keep what is kept as this hint for this target as well. Then tell :meth:`HintCore.located` where."""
 
-    __match_args__ = ("hint", "targets")
+    __match_args__ = ("hint", "target")
 
-    def __init__(self, hint, targets):
+    def __init__(self, hint, target):
         check_is(hint, Hint, "hint")
         self.hint = hint
-        self.targets = tuple([target_number(item, "target") for item in listed(targets, "targets", "replica ids")])
+        self.target = target_number(target, "target")
 
 
 @cython.final
@@ -355,6 +360,22 @@ cdef class StoreMark(OfPlace):
         if mark is not None:
             check_is(mark, Mark, "mark")
         self.mark = mark
+
+
+@cython.final
+@cython.no_gc
+cdef class StoreMove(OfPlace):
+    """This newcomer takes the place of its target from now on; ``None`` if that is done.
+
+    Here also payments that were told before have to be durable first: nobody would ever take what is kept for a
+    target that has left.
+    """
+
+    __match_args__ = ("place", "newcomer")
+
+    def __init__(self, place, newcomer):
+        self.place = place_pair(place)
+        self.newcomer = None if newcomer is None else target_number(newcomer, "newcomer")
 
 
 @cython.final
@@ -432,10 +453,10 @@ cdef inline StoreHints store_hints(object operation, tuple targets):
     return made
 
 
-cdef inline CopyHint copy_hint(Hint hint, tuple targets):
+cdef inline CopyHint copy_hint(Hint hint, int32_t target):
     cdef CopyHint made = CopyHint.__new__(CopyHint)
     made.hint = hint
-    made.targets = targets
+    made.target = target
     return made
 
 

@@ -149,6 +149,18 @@ cdef class OpenWrite:
     """A write that has not ended, as far as the account is concerned with it."""
 
 
+cdef Hint hint_of_write(OpenWrite write):
+    """The hint of a write; who it is for is to be filled in."""
+    cdef Hint made = Hint.__new__(Hint)
+    made.shard = write.shard
+    made.row = write.row
+    made.at = write.at
+    made.size = write.size
+    made.since_ns = write.since_ns
+    made.number = UNKNOWN
+    return made
+
+
 @cython.final
 cdef class HintTable:
     """The hints of a coordinator: found by row, target and version, and by place in the order of their age."""

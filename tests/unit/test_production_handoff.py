@@ -55,7 +55,8 @@ from scratchbird.handoff import (
     MayDrop,
     Merge,
     Merged,
-    Moved,
+    MoveBegun,
+    MoveDone,
     Owe,
     Past,
     Pay,
@@ -73,6 +74,7 @@ from scratchbird.handoff import (
     StoreHints,
     StoreLeast,
     StoreMark,
+    StoreMove,
     TargetLostDisk,
     Tell,
     Tick,
@@ -166,14 +168,17 @@ VALUES: tuple[Value, ...] = (
     ExchangeBegun((1, SHARD), 2),
     Exchanged((1, SHARD), 2),
     TargetLostDisk(1),
-    Moved((1, SHARD), (2, 3)),
+    MoveBegun((1, SHARD), 2),
+    MoveDone((1, SHARD)),
     Erased(SHARD, 9),
     Unreadable((1, SHARD)),
     StoreHints(1, (1, 2)),
-    CopyHint(HINT, (2,)),
+    CopyHint(HINT, 2),
     Pay(1, (4, 5)),
     StoreMark((1, SHARD), Mark()),
     StoreMark((1, SHARD), None),
+    StoreMove((1, SHARD), 2),
+    StoreMove((1, SHARD), None),
     StoreLeast(2),
     Kept(1),
     SendHint(HINT),
@@ -252,11 +257,14 @@ def test_what_a_value_is_shown_as_besides_its_parts() -> None:
         (lambda: Drop((-1, 2)), "target -1 is out of range"),
         (lambda: KeepAgain((1, 1 << 63)), "shard 9223372036854775808 is out of range"),
         (lambda: Exchanged((1, 2), -1), "replica id -1 is out of range"),
-        (lambda: Moved((1, 2), (65536,)), "replica id 65536 is out of range"),
+        (lambda: MoveBegun((1, 2), 65536), "newcomer 65536 is out of range"),
+        (lambda: MoveDone((1, -1)), "shard -1 is out of range"),
+        (lambda: StoreMove((1, 2), -1), "newcomer -1 is out of range"),
+        (lambda: HintCore(SETTING, moves=(((1, 2), -1),)), "newcomer -1 is out of range"),
         (lambda: Erased(0, 0), "version 0 is out of range: it must be from 1"),
         (lambda: Ended("x"), "operation 'x' is no whole number"),  # type: ignore[arg-type]
         (lambda: SendHint(None), "hint None is no Hint"),  # type: ignore[arg-type]
-        (lambda: CopyHint(None, ()), "hint None is no Hint"),  # type: ignore[arg-type]
+        (lambda: CopyHint(None, 1), "hint None is no Hint"),  # type: ignore[arg-type]
         (lambda: StoreMark((1, 2), 3), "mark 3 is no Mark"),  # type: ignore[arg-type]
         (lambda: StoreLeast(256), "write_quorum 256 is out of range"),
         (lambda: Propose(0), "version 0 is out of range: it must be from 1"),
@@ -549,7 +557,8 @@ def test_an_account_keeps_so_many_hints_and_no_more() -> None:
     assert (core.state(), core.progress()) == before
     assert core.step(owe(3, 2)) == (Kept(3),)  # Under a version that has its hints already.
     with pytest.raises(TooManyHintsError):
-        core.step(Moved((3, SHARD), (4, 5)))
+        core.step(MoveBegun((3, SHARD), 4))
+    assert core.moves() == []
     core.step(Acknowledged(3, ROW, 1))
     assert core.step(owe(4, 1)) == (StoreHints(4, (3,)), Kept(4))
     for version in range(10, 20):
@@ -692,22 +701,57 @@ def test_what_an_account_keeps_goes_with_it() -> None:
 # --- moves ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_owed_to_a_target_is_owed_to_those_that_take_its_place() -> None:
+def test_a_newcomer_is_owed_what_the_target_is_before_the_target_leaves() -> None:
     core = HintCore(SETTING)
-    run(core, owe(1), Ended(1))
-    run(core, Owe(2, SHARD, Intent(8, Held(2, b"xy"), (3, 4)), NOW + 1))
+    place, newcomer = (3, SHARD), (4, SHARD)
+    run(core, owe(1), Ended(1), Owe(2, SHARD, Intent(8, Held(2, b"xy"), (3, 4)), NOW + 1))
+    run(core, owe(5, row=9), Acknowledged(3, 9, 5))
+    run(core, Owe(6, SHARD + 1, Intent(8, Held(6), (3,)), NOW))
     assert core.located(3, SHARD, ROW, 1, 30)
-    one, two = Hint(3, SHARD, ROW, 1, 1, NOW, 30), Hint(3, SHARD, 8, 2, 2, NOW + 1)
-    assert core.step(Moved((3, SHARD), (4, 5))) == (
-        CopyHint(one, (4, 5)),
-        CopyHint(two, (5,)),
-        Pay(3, (30,)),
+    assert core.step(MoveBegun(place, 4)) == (
+        CopyHint(Hint(3, SHARD, ROW, 1, 1, NOW, 30), 4),
+        StoreHints(5, (4,)),  # Acknowledged, and perhaps after the newcomer had copied the row.
+        StoreMove(place, 4),
     )
-    assert [hint.version for hint in core.hints(4, SHARD)] == [1, 2]  # The order is that of their age.
-    assert core.hints(5, SHARD) == [Hint(5, SHARD, ROW, 1, 1, NOW), Hint(5, SHARD, 8, 2, 2, NOW + 1)]
-    assert core.hints(3, SHARD) == []
-    assert core.progress()["writes"] == [(2, SHARD, 8, 2, frozenset({4, 5}), frozenset())]
-    assert versions(core.step(Tick(NOW)), 5) == [1]  # The other one is open still.
+    assert core.hints(*newcomer) == [
+        Hint(4, SHARD, 8, 2, 2, NOW + 1),
+        Hint(4, SHARD, ROW, 1, 1, NOW),
+        Hint(4, SHARD, 9, 5, 1, NOW),
+    ]
+    assert core.step(MoveBegun(place, 4)) == ()
+    assert core.moves() == [(place, 4)]
+    assert core.step(owe(7)) == (StoreHints(7, (1, 2, 3, 4)), Kept(7))
+    assert versions(core.step(Tick(NOW)), 4) == [1]  # The others are open still.
+    assert core.step(MoveDone(place)) == (Pay(3, (30,)), StoreMove(place, None))
+    assert core.places() == [(1, SHARD), (2, SHARD), (3, SHARD + 1), newcomer]
+    assert core.moves() == []
+    assert all(3 not in write[4] for write in core.progress()["writes"] if write[1] == SHARD)
+    for event, message in (
+        (MoveDone(place), "target 3 is not leaving shard 5: deliver MoveBegun first"),
+        (MoveBegun(place, 3), "newcomer 3: the place of target 3 in shard 5 is taken by another one"),
+    ):
+        with pytest.raises(CallerError, match=message):
+            core.step(event)
+    core.step(MoveBegun(place, 0))
+    with pytest.raises(CallerError, match="newcomer 9: the place of target 3 in shard 5 is taken by 0"):
+        core.step(MoveBegun(place, 9))
+
+
+def test_a_newcomer_is_owed_a_repair_where_the_target_is() -> None:
+    core = closed_mark()
+    place, newcomer = (3, SHARD), (4, SHARD)
+    assert core.step(MoveBegun(place, 4)) == (
+        StoreMark(newcomer, Mark()),
+        StoreMark(newcomer, Mark(False)),
+        Repair(newcomer),
+        StoreMove(place, 4),  # Last: what is owed is stored before.
+    )
+    assert core.step(MoveDone(place)) == (StoreMark(place, None), StoreMove(place, None))
+    assert core.marks() == [(newcomer, Mark(False))]
+    again = HintCore(SETTING, marks=core.marks(), moves=[(place, 4)], least_write_quorum=2)
+    assert again.moves() == [(place, 4)]
+    assert again.state()["moves"] == [{"place": [3, SHARD], "newcomer": 4}]
+    assert again.step(owe(1)) == (StoreHints(1, (1, 2, 3, 4)), Kept(1))
 
 
 # --- floors -----------------------------------------------------------------------------------------------
