@@ -4,7 +4,8 @@ Two things are proved. A repair is paid by exchanges with N - W others, and by n
 with the lemmas of :mod:`quorum_counting`. And below a floor all replicas end with the same past, and nothing
 comes back (HANDOFF.R9 to R11): an inductive invariant over one row, from the moment at which all have closed
 the floor. ``join`` is the newest version at or below the floor that any replica held then, ``holder`` one of
-those that held it; disks are not lost here (the model explores that).
+those that held it; disks are not lost here (the model explores that). What a replica tells another may be
+late, and arrive again; a read that finds the row deleted at the floor may write that back (HANDOFF.R12).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 import z3
 
 from scratchbird_proofs.quorum_counting import BOTH, A, B, overlap, replicas, within, write
-from scratchbird_proofs.quorum_system import NUMBERS, at, constants, put
+from scratchbird_proofs.quorum_system import NUMBERS, RELATION, YES, at, constants, put
 from scratchbird_proofs.theorem import Formula, Obligation, Term, Theorem
 
 # --- what is owed -----------------------------------------------------------------------------------------
@@ -63,9 +64,11 @@ class Past:
     settled: Term
     all_converged: Term
     """The catalog said so."""
+    told: Term
+    """Replica -> what it ever told others that it holds, since all had closed."""
 
 
-_SORTS = {"held": NUMBERS, "all_converged": z3.BoolSort()}
+_SORTS = {"held": NUMBERS, "all_converged": z3.BoolSort(), "told": RELATION}
 
 
 def any_past() -> Past:
@@ -77,15 +80,30 @@ def invariant(s: Past, r: Term) -> Mapping[str, Formula]:
     """What holds of every replica, clause by clause."""
     held, settled = at(s.held, r), at(s.settled, r)
     knows = z3.Or(r == holder, at(s.merged, r), at(s.converged, r))
-    purged = z3.And(held == 0, deleted)
+    gone = z3.And(z3.Or(held == 0, held == floor), deleted)
     return {
-        "nothing has entered below": z3.Implies(held <= floor, held <= join),
+        "nothing has entered below": _below(held),
         "who knows of the join holds it": z3.Implies(z3.And(knows, z3.Not(settled)), held >= join),
         "none settles before all have converged": z3.Implies(settled, s.all_converged),
         "all have converged": z3.Implies(s.all_converged, at(s.converged, r)),
         "who has settled holds the join": z3.Implies(
-            z3.And(settled, held <= floor), z3.Or(held == join, purged)
+            z3.And(settled, held <= floor), z3.Or(held == join, gone)
         ),
+    }
+
+
+def _below(held: Term) -> Formula:
+    """It is above the floor, or no newer than the join; or the floor itself, where that is a delete too."""
+    return z3.Implies(held <= floor, z3.Or(held <= join, z3.And(held == floor, deleted)))
+
+
+def messages(s: Past, other: Term, version: Term) -> Mapping[str, Formula]:
+    """What holds of everything that was told."""
+    told = at(s.told, other, version)
+    early = z3.And(told, other == holder, z3.Not(s.all_converged))
+    return {
+        "nothing else is told": z3.Implies(told, z3.And(_below(version), version >= 0)),
+        "the holder tells the join": z3.Implies(early, version >= join),
     }
 
 
@@ -113,6 +131,11 @@ class Rules:
         """HANDOFF.R9: what is below is not taken."""
         return version > floor
 
+    def takes_floor(self, s: Past, r: Term) -> Formula:
+        """HANDOFF.R12: who has converged and holds no value takes the floor itself, deleted."""
+        held = at(s.held, r)
+        return z3.And(at(s.converged, r), z3.Or(held == 0, z3.And(held == join, deleted)))
+
     def may_settle(self, s: Past, r: Term) -> Formula:
         """HANDOFF.R11: all have converged, itself included."""
         return z3.And(at(s.converged, r), s.all_converged)
@@ -127,42 +150,70 @@ def _take(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
     return Step(newer, replace(s, held=put(s.held, version, r)))
 
 
-def _merge(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
-    theirs = at(s.held, other)
+def _merges(s: Past, r: Term, other: Term, theirs: Term) -> Step:
     newest = z3.If(theirs > effective(s, r), theirs, at(s.held, r))
-    merged = z3.If(other == holder, put(s.merged, z3.BoolVal(True), r), s.merged)
+    merged = z3.If(other == holder, put(s.merged, YES, r), s.merged)
     possible = z3.And(z3.Not(at(s.converged, r)), other != r)
     return Step(possible, replace(s, held=put(s.held, newest, r), merged=merged))
 
 
+def _merge(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
+    return _merges(s, r, other, at(s.held, other))
+
+
+def _merge_late(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
+    """What the other one told some time ago."""
+    step = _merges(s, r, other, version)
+    return Step(z3.And(step.possible, at(s.told, other, version)), step.after)
+
+
 def _exchange(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
     """For a repair that is owed, at any time (HANDOFF.R6)."""
-    theirs = at(s.held, other)
-    newest = z3.If(theirs > effective(s, r), theirs, at(s.held, r))
-    return Step(other != r, replace(s, held=put(s.held, newest, r)))
+    step = _merges(s, r, other, at(s.held, other))
+    return Step(other != r, replace(s, held=step.after.held))
+
+
+def _exchange_late(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
+    step = _merges(s, r, other, version)
+    return Step(z3.And(other != r, at(s.told, other, version)), replace(s, held=step.after.held))
+
+
+def _tell(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
+    return Step(at(s.held, r) == version, replace(s, told=put(s.told, YES, r, version)))
+
+
+def _write_back(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
+    """A read found the row deleted at the floor, and writes that back."""
+    possible = z3.And(at(s.held, r) < floor, rules.takes_floor(s, r))
+    return Step(possible, replace(s, held=put(s.held, floor, r)))
 
 
 def _converge(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
     """It has merged all others, the holder of the join among them, unless it is that one itself."""
     everybody = z3.Or(r == holder, at(s.merged, r))
-    return Step(everybody, replace(s, converged=put(s.converged, z3.BoolVal(True), r)))
+    return Step(everybody, replace(s, converged=put(s.converged, YES, r)))
 
 
 def _settle(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
     possible = z3.And(z3.Not(at(s.settled, r)), rules.may_settle(s, r))
-    return Step(possible, replace(s, settled=put(s.settled, z3.BoolVal(True), r)))
+    return Step(possible, replace(s, settled=put(s.settled, YES, r)))
 
 
 def _purge(rules: Rules, s: Past, r: Term, other: Term, version: Term) -> Step:
     held = at(s.held, r)
-    possible = z3.And(at(s.settled, r), held <= floor, held == join, deleted)
+    tombstone = z3.And(z3.Or(held == join, held == floor), deleted)
+    possible = z3.And(at(s.settled, r), held <= floor, tombstone)
     return Step(possible, replace(s, held=put(s.held, z3.IntVal(0), r)))
 
 
 _STEPS: dict[str, Callable[[Rules, Past, Term, Term, Term], Step]] = {
     "take": _take,
     "merge": _merge,
+    "merge_late": _merge_late,
     "exchange": _exchange,
+    "exchange_late": _exchange_late,
+    "tell": _tell,
+    "write_back": _write_back,
     "converge": _converge,
     "settle": _settle,
     "purge": _purge,
@@ -172,10 +223,10 @@ KINDS = tuple(_STEPS)
 
 def noted(s: Past) -> Past:
     """The catalog says that all have converged."""
-    return replace(s, all_converged=z3.BoolVal(True))
+    return replace(s, all_converged=YES)
 
 
-r, other, x, y, version = z3.Ints("r other x y version")
+r, other, x, y, version, sent = z3.Ints("r other x y version sent")
 _SIZES = z3.And(join >= 0, join < floor, z3.Implies(join == 0, deleted))
 
 
@@ -190,14 +241,17 @@ def _known(s: Past, *of: Term) -> dict[str, Formula]:
 
 def _at_first() -> Sequence[Obligation]:
     s = any_past()
-    nobody = z3.Or(at(s.merged, x), at(s.converged, x), at(s.settled, x), s.all_converged)
+    nobody = z3.Or(
+        *(at(item, x) for item in (s.merged, s.converged, s.settled)), s.all_converged, at(s.told, x, version)
+    )
     given = {
         "the join is below the floor": _SIZES,
         "it is the newest below": z3.Implies(at(s.held, x) <= floor, at(s.held, x) <= join),
         "its holder holds it": at(s.held, holder) >= join,
         "nobody has begun": z3.Not(nobody),
     }
-    return tuple(Obligation(name, given, clause) for name, clause in invariant(s, x).items())
+    clauses = {**invariant(s, x), **messages(s, x, version)}
+    return tuple(Obligation(name, given, clause) for name, clause in clauses.items())
 
 
 def _kept(rules: Rules) -> Sequence[Obligation]:
@@ -207,11 +261,15 @@ def _kept(rules: Rules) -> Sequence[Obligation]:
         step = rules.step(kind, s, r, other, version)
         given = {**_known(s, r, other, x), f"a step: {kind}": step.possible}
         given["versions are not negative"] = version >= 0
+        given |= messages(s, other, version)
         for name, clause in invariant(step.after, x).items():
             found.append(Obligation(f"{kind}: {name}", given, clause, {"its own step": x == r}))
-    told = noted(s)
-    given = {**_known(s, x), "it has converged": at(s.converged, x)}
-    found += [Obligation(f"note: {name}", given, clause) for name, clause in invariant(told, x).items()]
+        given |= {f"{name} (x)": clause for name, clause in messages(s, x, sent).items()}
+        for name, clause in messages(step.after, x, sent).items():
+            found.append(Obligation(f"{kind}: {name}", given, clause, {"its own step": x == r}))
+    given = {**_known(s, x), **messages(s, x, sent), "it has converged": at(s.converged, x)}
+    clauses = {**invariant(noted(s), x), **messages(noted(s), x, sent)}
+    found += [Obligation(f"note: {name}", given, clause) for name, clause in clauses.items()]
     return tuple(found)
 
 
@@ -267,7 +325,7 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
             "handoff.past_is_kept",
             "Every write that arrives, every exchange, and whoever converges, settles or purges, keeps it.",
             ("HNT-5",),
-            ("HANDOFF.R9", "HANDOFF.R10", "HANDOFF.R11"),
+            ("HANDOFF.R9", "HANDOFF.R10", "HANDOFF.R11", "HANDOFF.R12"),
             lambda: _kept(given),
         ),
         Theorem(

@@ -49,6 +49,11 @@ def without(given: Obligation, *parts: str) -> Obligation:
         (KEPT, "merge: nothing has entered below", "nothing has entered below"),
         (KEPT, "merge: who knows of the join holds it", "who knows of the join holds it"),
         (KEPT, "merge: who knows of the join holds it", "all have converged"),
+        (KEPT, "merge_late: who knows of the join holds it", "the holder tells the join"),
+        (KEPT, "merge_late: nothing has entered below", "nothing else is told"),
+        (KEPT, "exchange_late: who has settled holds the join", "nothing else is told"),
+        (KEPT, "tell: the holder tells the join", "who knows of the join holds it"),
+        (KEPT, "tell: nothing else is told", "nothing has entered below"),
         (KEPT, "converge: who knows of the join holds it", "who knows of the join holds it"),
         (KEPT, "settle: who has settled holds the join", "who knows of the join holds it"),
         (KEPT, "exchange: who has settled holds the join", "nothing has entered below"),
@@ -67,6 +72,13 @@ class SettlesAtOnce(Rules):
         return z3.BoolVal(True)
 
 
+class TakesTheFloorAnyhow(Rules):
+    """Whoever is sent the floor takes it, also in the place of a value."""
+
+    def takes_floor(self, s: Past, r: Any) -> Any:
+        return z3.BoolVal(True)
+
+
 @pytest.mark.parametrize(
     ("rules", "broken"),
     [
@@ -74,8 +86,9 @@ class SettlesAtOnce(Rules):
         (TakesWhatComes(), {KEPT, "handoff.nothing_comes_back"}),
         (SettlesAlone(), {KEPT}),
         (SettlesAtOnce(), {KEPT}),
+        (TakesTheFloorAnyhow(), {KEPT}),
     ],
-    ids=["one", "takes", "alone", "at once"],
+    ids=["one", "takes", "alone", "at once", "floor"],
 )
 def test_a_wrong_rule_has_no_proof(rules: Rules, broken: set[str]) -> None:
     assert {item.id for item in theorems(rules) if not prove(item).proved} == broken

@@ -222,22 +222,25 @@ def _account(instance: Instance, ops: tuple[Op, ...], values: Mapping[str, Any])
         for r, owed in zip(instance.names, values["owed"], strict=True)
         if owed != "none"
     )
-    writes = tuple(
-        (
-            o,
-            accounts.Open(
-                SHARD, ROW, ops[o - 1].version, frozenset(instance.names), frozenset(values["leftOut"][o - 1])
-            ),
-        )
-        for o in sorted(values["intended"])
-        if ops[o - 1].phase == "sending"
-    )
+    writes = tuple((o, _open(instance, ops, o, values)) for o in sorted(values["intended"]))
+    writes = tuple((o, open_) for o, open_ in writes if ops[o - 1].phase == "sending")
     back = frozenset(
         (r, SHARD) for r, owed in zip(instance.names, values["owed"], strict=True) if owed == "returning"
     )
     least = instance.setting.write_quorum if hints or marks or writes else 0
-    durable = accounts.Durable(tuple(hints), marks, least)
+    durable = accounts.Durable(tuple(hints), marks, least_write_quorum=least)
     return plain_account(instance, accounts.State(instance.setting, durable, accounts.Volatile(writes, back)))
+
+
+def _open(instance: Instance, ops: tuple[Op, ...], o: int, values: Mapping[str, Any]) -> accounts.Open:
+    return accounts.Open(
+        SHARD,
+        ROW,
+        held_as(instance, ops, ops[o - 1].version),
+        NOW_NS,
+        frozenset(instance.names),
+        frozenset(values["leftOut"][o - 1]),
+    )
 
 
 def to_model(instance: Instance, world: World) -> dict[str, Any]:
