@@ -17,7 +17,7 @@ from scratchbird_check.conformance.command import CommandDriver
 from scratchbird_check.conformance.conform import Kit
 from scratchbird_check.conformance.drivers import Hello, ImplementationError
 from scratchbird_check.conformance.scenarios_quorum_variants import VARIANT_SCENARIOS
-from scratchbird_check.conformance.vectors import QUORUM_RUNS
+from scratchbird_check.conformance.vectors import HANDOFF_RUNS, QUORUM_RUNS
 from scratchbird_check.errors import UsageError
 from scratchbird_check.variants.hlc import VARIANTS
 from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
@@ -25,10 +25,13 @@ from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
 NODE = shutil.which("node")
 CLOCK = Path(__file__).parent / "node" / "clock.mjs"
 VECTORS = Path(__file__).parent / "vectors"
-CLOCK_ITEMS = sum(not file.name.startswith("quorum_") for file in VECTORS.glob("*.ndjson")) + 4
+CLOCK_ITEMS = sum(file.name.startswith(("hlc_", "uuid8_")) for file in VECTORS.glob("*.ndjson")) + 4
 """Every vector of the clock's parts, the configurations that must be refused, and three runs at random."""
-ITEMS = CLOCK_ITEMS + len(list(VECTORS.glob("quorum_*.ndjson"))) + 1 + len(QUORUM_RUNS)
-"""Also those of part quorum."""
+QUORUM_ITEMS = len(list(VECTORS.glob("quorum_*.ndjson"))) + 1 + len(QUORUM_RUNS)
+HANDOFF_ITEMS = len(list(VECTORS.glob("handoff_*.ndjson"))) + 1 + len(HANDOFF_RUNS)
+ITEMS = CLOCK_ITEMS + QUORUM_ITEMS + HANDOFF_ITEMS
+"""Of all parts."""
+WRONG = len(conform.WRONG_LIMITS) + len(conform.WRONG_SETTINGS)
 needs_node = pytest.mark.skipif(
     NODE is None, reason="Node.js is not on the PATH: the clock in JavaScript is not tried (install node)"
 )
@@ -80,6 +83,38 @@ def test_every_wrong_rule_of_quorums_is_caught(variant: str) -> None:
     assert result.verdict == "FAIL"
     assert re.search(r"see QUORUM\.R\d+.* in spec/quorum\.md", "\n".join(result.lines))
     assert re.search(r"the rule: .*\(QUORUM\.R\d+", "\n".join(result.lines))
+
+
+@pytest.mark.parametrize(
+    ("variant", "vector", "says"),
+    [
+        ("removed_on_send", "delivery", r"state\.hints.*see HANDOFF\.R3, HANDOFF\.R4, HANDOFF\.R5 in"),
+        ("cleared_by_one", "paying", r"state\.marks.*see HANDOFF\.R6 in.*the rule: A mark goes when"),
+        (
+            "settles_alone",
+            "settling",
+            r"purge_below.*see HANDOFF\.R8, HANDOFF\.R10, HANDOFF\.R11, HANDOFF\.R13 in",
+        ),
+        ("absent_is_nothing", "settling", r"effects\[0\]\.message\.held\.version.*see HANDOFF\.R11"),
+    ],
+)
+def test_a_wrong_rule_of_handoff_is_caught(variant: str, vector: str, says: str) -> None:
+    kit = Kit(ours(variant))
+    try:
+        file = VECTORS / f"handoff_{vector}.ndjson"
+        result = kit.vector(file.read_bytes(), file.name)
+    finally:
+        kit.close()
+    assert result.verdict == "FAIL"
+    assert re.search(says, "\n".join(result.lines), re.DOTALL), result.lines
+
+
+def test_a_wrong_rule_of_handoff_fails_the_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(ours("takes_below_closed"), ["handoff"], steps=50) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL      handoff_closing: step" in shown
+    assert "pass      handoff_account: " in shown
+    assert f"pass      wrong configurations, handoff: {WRONG} refused" in shown
 
 
 @needs_node
@@ -259,8 +294,10 @@ def test_a_command_that_cannot_be_started_is_a_usage_error(words: str, expected:
 
 
 def test_an_unknown_part_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="unknown part 'handoff': the parts are hlc, uuid8, quorum"):
-        conform.conform(ours("reference"), ["handoff"])
+    with pytest.raises(
+        UsageError, match="unknown part 'shipping': the parts are hlc, uuid8, quorum, handoff"
+    ):
+        conform.conform(ours("reference"), ["shipping"])
 
 
 def test_serving_something_unknown_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

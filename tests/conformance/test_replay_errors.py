@@ -62,7 +62,7 @@ def test_a_trace_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) ->
         (text()[len(json.dumps(LINES[0])) + 1 :], "line 1: no header"),
         (text(with_key(1, version=2)), "version 2 of the trace format: this program reads version 1"),
         (text(without_key(1, "version")), "version None"),
-        (text(with_key(1, part="handoff")), "unknown part 'handoff': expected one of hlc, uuid8"),
+        (text(with_key(1, part="shipping")), "unknown part 'shipping': expected one of hlc, uuid8"),
         (text(without_key(1, "about")), "line 1: 'about' is missing"),
         (text(with_key(1, config=5)), "config is 5: expected an object"),
         (text(with_key(1, config={"max_drift_ms": 0})), "config: max_drift_ms is 0"),

@@ -10,6 +10,7 @@ The first line, and any later one with ``hello``, says: forget everything, and b
     {"hello": {"part": "uuid8"}}
     {"hello": {"part": "quorum", "machine": "replica", "node_id": 2}}
     {"hello": {"part": "quorum", "machine": "coordinator", "node_id": 11, "setting": {...}}}
+    {"hello": {"part": "handoff", "machine": "catalog", "node_id": 21, "setting": {...}}}
 
 ``config`` may leave settings out, which then have the defaults of ``spec/hlc.md``; ``bound`` is the durable
 bound that the node finds. The answer is one of::
@@ -56,14 +57,14 @@ from scratchbird_check.conformance.drivers import (
     ReferenceDriver,
 )
 from scratchbird_check.conformance.quorum_scene import setting
+from scratchbird_check.conformance.random_handoff import RandomHandoffRun
 from scratchbird_check.conformance.random_quorum import RandomQuorumRun
 from scratchbird_check.conformance.random_run import RandomQuestions, RandomRun
 from scratchbird_check.conformance.reading import Header, Line, read_trace
-from scratchbird_check.conformance.rules import rules_of
-from scratchbird_check.conformance.vectors import QUORUM_RUNS, SMALL_BOUNDS
+from scratchbird_check.conformance.rules import in_order, rules_of
+from scratchbird_check.conformance.vectors import HANDOFF_RUNS, QUORUM_RUNS, SMALL_BOUNDS
 from scratchbird_check.errors import UsageError
 from scratchbird_check.traces.hlc import Json
-from scratchbird_check.traces.quorum import in_order
 from scratchbird_reference.uuid8 import MAX_COUNTER
 
 GIVE_UP_AFTER = 3
@@ -104,14 +105,36 @@ WRONG_SETTINGS: tuple[Json, ...] = (
     {"replicas": [1, 2, 3]},
     {**setting(), "no_such_setting": 1},
 )
+WRONG_LIMITS: tuple[Json, ...] = (
+    {"per_second": 0},
+    {"per_second": 1_000_000_001},
+    {"per_second": 0.5},
+    {"most_under_way": 0},
+    {"answer_within_ns": -1},
+    {"most_hints": "5"},
+    {"most_bytes": 0},
+    {"most_age_ns": 0},
+    {"no_such_limit": 1},
+)
 WRONG_CONFIGURATIONS: dict[str, tuple[str, tuple[Json, ...]]] = {
     "hlc": ("no such clock may start (HLC.R8)", WRONG_CLOCKS),
     "quorum": (
         "no coordinator may use such a setting (QUORUM.R2, QUORUM.R3)",
         tuple({"setting": wrong, "coordinators": [11]} for wrong in WRONG_SETTINGS),
     ),
+    "handoff": (
+        "no coordinator may use such limits, or such a setting (HANDOFF.R4, HANDOFF.R5, QUORUM.R3)",
+        (
+            *({"setting": setting(), "limits": wrong} for wrong in WRONG_LIMITS),
+            *({"setting": wrong} for wrong in WRONG_SETTINGS),
+        ),
+    ),
 }
 """Of each part that has any: what an implementation that takes one is told, and the configurations."""
+
+RANDOM_RUNS = {"quorum": QUORUM_RUNS, "handoff": HANDOFF_RUNS}
+"""Of each part whose random runs are of named configurations."""
+_Run = RandomRun | RandomQuestions | RandomQuorumRun | RandomHandoffRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +176,7 @@ class _Vector:
 
 
 class _Random:
-    def __init__(self, run: RandomRun | RandomQuestions | RandomQuorumRun, steps: int) -> None:
+    def __init__(self, run: _Run, steps: int) -> None:
         self._run = run
         self._steps = steps
         self._step = 0
@@ -191,12 +214,12 @@ class Kit:
     def random(self, part: str, config: Json, seed: int, steps: int) -> Result:
         """A random run, compared with the reference while it runs."""
         name = f"random run, {part}"
-        run: RandomRun | RandomQuestions | RandomQuorumRun
+        run: _Run
         if part == "uuid8":
             run = RandomQuestions(seed)
-        elif part == "quorum":
-            run = RandomQuorumRun(seed, config)
-            name += "".join(f", {words}" for words, known in QUORUM_RUNS.items() if known == config)
+        elif part in RANDOM_RUNS:
+            run = RandomQuorumRun(seed, config) if part == "quorum" else RandomHandoffRun(seed, config)
+            name += "".join(f", {words}" for words, known in RANDOM_RUNS[part].items() if known == config)
         else:
             run = RandomRun(seed, config)
             settings = ", ".join(f"{key} {value}" for key, value in config.items())
@@ -209,7 +232,7 @@ class Kit:
         why, configs = WRONG_CONFIGURATIONS[part]
         for config in configs:
             try:
-                self._lane(0).hello(Hello(part, config, 11 if part == "quorum" else 1))
+                self._lane(0).hello(Hello(part, config, 1 if part == "hlc" else 11))
             except HelloRefusedError:
                 continue
             except DeclinedError as error:
@@ -240,8 +263,7 @@ class Kit:
                 before = reference.state()
                 expected = reference.step(event)
                 answer = subject.step(event)
-                if part == "quorum":
-                    answer = replace(answer, effects=in_order(answer.effects))
+                answer = replace(answer, effects=in_order(part, answer.effects))
                 if found := compare(expected, answer):
                     lines = [*state_before(before), *table(found, "reference", "command")]
                     lines += [*rules_of(part, event, before), *[f"  the rule: {about}"] * bool(about)]
@@ -316,8 +338,8 @@ def _tests(kit: Kit, parts: Sequence[str], steps: int, seed: int) -> Iterator[Ca
                 yield partial(kit.vector, file.read_bytes(), file.name)
         if part in WRONG_CONFIGURATIONS:
             yield partial(kit.wrong_configurations, part)
-        if part == "quorum":
-            for config in QUORUM_RUNS.values():
+        if part in RANDOM_RUNS:
+            for config in RANDOM_RUNS[part].values():
                 yield partial(kit.random, part, config, seed, steps)
             continue
         if part == "hlc":

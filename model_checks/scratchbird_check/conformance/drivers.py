@@ -13,13 +13,17 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
+from scratchbird_check.conformance.handoff_machine import HandoffMachine, limits_to_json
+from scratchbird_check.conformance.handoff_machine import config_from_json as handoff_config_from_json
 from scratchbird_check.conformance.parts import PARTS
+from scratchbird_check.conformance.production_handoff import ProductionHandoff
 from scratchbird_check.conformance.production_quorum import ProductionQuorum
 from scratchbird_check.conformance.quorum_machine import QuorumMachine
 from scratchbird_check.conformance.quorum_machine import config_from_json as quorum_config_from_json
 from scratchbird_check.traces import hlc, uuid8
 from scratchbird_check.traces.hlc import Json
 from scratchbird_check.traces.quorum import setting_to_json
+from scratchbird_check.variants import handoff as handoff_variants
 from scratchbird_check.variants.quorum import RIGHT, Variant
 from scratchbird_reference.hlc import Config, Durable, HybridLogicalClock, State
 from scratchbird_reference.uuid8 import MAX_COUNTER, Timestamp
@@ -33,9 +37,9 @@ class Hello:
     config: Json = field(default_factory=dict)
     """The settings of the part; the ones left out have their defaults. Part ``uuid8`` has none.
 
-    Of part ``quorum`` they are those of the whole run (:mod:`scratchbird_check.conformance.quorum_machine`):
-    they say which machine ``node_id`` is.
-    """
+    Of parts ``quorum`` and ``handoff`` they are those of the whole run, and say which machine ``node_id`` is
+    (:mod:`scratchbird_check.conformance.quorum_machine`,
+    :mod:`scratchbird_check.conformance.handoff_machine`). """
     node_id: int = 1
     bound: tuple[int, int] = (0, 0)
     """The durable bound that the node finds, ``(ms, counter)``. The node is down."""
@@ -45,6 +49,8 @@ class Hello:
             return {"part": self.part}
         if self.part == "quorum":
             return {"part": self.part, **self._machine()}
+        if self.part == "handoff":
+            return {"part": self.part, **self._handoff_machine()}
         return {
             "part": self.part,
             "config": self.config,
@@ -58,6 +64,8 @@ class Hello:
         if not isinstance(value, dict) or not isinstance(value.get("part"), str):
             raise ValueError(f"hello {value!r}: expected an object with a part, one of {', '.join(PARTS)}")
         part, node = value["part"], value.get("node_id", 1)
+        if part == "handoff":
+            return cls(part, _handoff_config(value, node), node)
         if part != "quorum":
             return cls(part, value.get("config", {}), node, tuple(value.get("bound", (0, 0))))
         if value.get("machine") == "replica":
@@ -77,13 +85,42 @@ class Hello:
                 return {"machine": "replica", "node_id": self.node_id}
         return {"machine": "coordinator", "node_id": self.node_id, "setting": setting}
 
+    def _handoff_machine(self) -> Json:
+        known: Json = {"setting": self.config.get("setting"), "limits": self.config.get("limits", {})}
+        machine = "coordinator"
+        try:
+            config = handoff_config_from_json(self.config)
+        except ValueError:  # As above.
+            pass
+        else:
+            machine = config.machine(self.node_id)
+            known = {"setting": setting_to_json(config.setting), "limits": limits_to_json(config.limits)}
+        if machine != "coordinator":
+            del known["limits"]
+        return {"machine": machine, "node_id": self.node_id, **known}
+
     def state(self) -> Json:
         """The state of the fresh implementation."""
         if self.part == "uuid8":
             return {}
         if self.part == "quorum":
             return QuorumMachine(self.config, self.node_id).state()
+        if self.part == "handoff":
+            return HandoffMachine(self.config, self.node_id).state()
         return {"up": False, "node_id": self.node_id, "bound": list(self.bound), "retired": []}
+
+
+def _handoff_config(value: Json, node: int) -> Json:
+    """What a hello of part handoff says of one machine, as a configuration in which it is that."""
+    machine = value.get("machine")
+    if machine not in ("coordinator", "replica", "catalog") or "setting" not in value:
+        raise ValueError(f"hello {value!r}: expected machine coordinator, replica or catalog, with a setting")
+    return {
+        "setting": value["setting"],
+        "limits": value.get("limits", {}),
+        "coordinators": [node] if machine == "coordinator" else [],
+        "catalog": node if machine == "catalog" else 0,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +181,21 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
 
 
 class ReferenceDriver:
-    """The reference, or a variant of it: of the clock by its class, of quorums by a variant's machines."""
+    """The reference, or a variant: of the clock by its class, of other parts by a variant's machines."""
 
     def __init__(
-        self, rules: type[HybridLogicalClock] = HybridLogicalClock, quorums: Variant = RIGHT
+        self,
+        rules: type[HybridLogicalClock] = HybridLogicalClock,
+        quorums: Variant = RIGHT,
+        handoff: handoff_variants.Variant = handoff_variants.RIGHT,
     ) -> None:
-        right = rules is HybridLogicalClock and quorums is RIGHT
-        self.name = "reference" if right else "variant" if quorums is not RIGHT else rules.__name__
+        right = quorums is RIGHT and handoff is handoff_variants.RIGHT
+        self.name = "variant" if not right else "reference"
+        if rules is not HybridLogicalClock:
+            self.name = rules.__name__
         self._quorums = quorums
-        self._machine: QuorumMachine | None = None
+        self._handoff = handoff
+        self._machine: QuorumMachine | HandoffMachine | None = None
         self._kind = rules
         self._part = ""
         self._rules = rules(Config())
@@ -165,6 +208,9 @@ class ReferenceDriver:
             self._machine = None
             if hello.part == "quorum":
                 self._machine = QuorumMachine(hello.config, hello.node_id, self._quorums)
+                return
+            if hello.part == "handoff":
+                self._machine = HandoffMachine(hello.config, hello.node_id, self._handoff)
                 return
             self._rules = self._kind(config_from_json(hello.config))
             self._state = State(Durable(hello.node_id, Timestamp(*hello.bound)))
@@ -193,7 +239,7 @@ class ReferenceDriver:
 
 
 class ProductionDriver:
-    """The production core: ``scratchbird.hlc``, ``scratchbird.uuid8`` and ``scratchbird.quorum``.
+    """The production core: ``scratchbird.hlc``, ``uuid8``, ``quorum`` and ``handoff``.
 
     :raises MissingImplementationError: if the package is not built.
     """
@@ -204,6 +250,7 @@ class ProductionDriver:
             self._hlc = importlib.import_module("scratchbird.hlc")
             self._uuid8 = importlib.import_module("scratchbird.uuid8")
             self._quorum = importlib.import_module("scratchbird.quorum")
+            self._handoff = importlib.import_module("scratchbird.handoff")
         except ImportError as error:
             raise MissingImplementationError(
                 f"the production package is not built here ({error}): it needs a C compiler; install one and "
@@ -216,9 +263,12 @@ class ProductionDriver:
         self._part = hello.part
         if hello.part == "uuid8":
             return
-        if hello.part == "quorum":
+        if hello.part in ("quorum", "handoff"):
             try:
-                self._core = ProductionQuorum(self._quorum, hello.config, hello.node_id)
+                if hello.part == "quorum":
+                    self._core = ProductionQuorum(self._quorum, hello.config, hello.node_id)
+                else:
+                    self._core = ProductionHandoff(self._handoff, self._quorum, hello.config, hello.node_id)
             except (ValueError, TypeError) as error:
                 raise HelloRefusedError(str(error)) from None
             return
@@ -234,7 +284,7 @@ class ProductionDriver:
         try:
             if self._part == "uuid8":
                 return Answer((uuid8.step(event, self._uuid8.UuidV8),), {})
-            if isinstance(self._core, ProductionQuorum):
+            if isinstance(self._core, ProductionQuorum | ProductionHandoff):
                 return Answer(self._core.step(event), self.state())
             effects = self._call(event)
         except (ValueError, TypeError) as error:  # Its CallerError is a ValueError too.

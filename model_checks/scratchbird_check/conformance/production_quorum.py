@@ -7,6 +7,7 @@ what is no event at all, and a setting that no rule allows, is refused as it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import ModuleType
@@ -43,12 +44,12 @@ class ProductionQuorum:
 
         :raises ValueError: if the event is malformed, or the core refuses it.
         """
-        known = json_form.REPLICA_EVENTS if self._is_replica else json_form.COORDINATOR_EVENTS
-        read = json_form.event_from_json(event, known)
+        events = json_form.REPLICA_EVENTS if self._is_replica else json_form.COORDINATOR_EVENTS
+        read = json_form.event_from_json(event, events)
         if isinstance(read, quorum_operations.Deliver):
             check_delivery(read)
-        effects = self._core.step(_made(read, self._module))
-        return json_form.effects_to_json(tuple(_known(effect) for effect in effects))
+        effects = self._core.step(made(read, lambda kind: getattr(self._module, kind.__name__)))
+        return json_form.effects_to_json(tuple(known(effect, _REFERENCE) for effect in effects))
 
     def state(self) -> Json:
         """The state, in the form of ``spec/trace.schema.json``."""
@@ -56,33 +57,44 @@ class ProductionQuorum:
         return state
 
 
-def _made(value: Any, module: ModuleType) -> Any:
-    """The same with the production core's classes."""
+def made(value: Any, kind_of: Callable[[type], Any]) -> Any:
+    """The same with the production core's classes.
+
+    :param kind_of: the production core's class for one of the reference's.
+    """
     if is_dataclass(value):
-        kind = getattr(module, type(value).__name__)
-        return kind(**{item.name: _made(getattr(value, item.name), module) for item in fields(value)})
+        kind = kind_of(type(value))
+        return kind(**{item.name: made(getattr(value, item.name), kind_of) for item in fields(value)})
     if isinstance(value, Enum):
-        return getattr(module, type(value).__name__)(value.value)
+        return kind_of(type(value))(value.value)
     if isinstance(value, tuple | frozenset):
-        return type(value)(_made(item, module) for item in value)
+        return type(value)(made(item, kind_of) for item in value)
     return value
 
 
-def _known(value: Any) -> Any:
-    """The same with the reference's classes."""
+def known(value: Any, kinds: Mapping[str, Any]) -> Any:
+    """The same with the reference's classes.
+
+    :param kinds: these, by name.
+    """
     if isinstance(value, Enum):
-        return _REFERENCE[type(value).__name__](value.value)
+        return kinds[type(value).__name__](value.value)
     if isinstance(value, tuple | frozenset):
-        return type(value)(_known(item) for item in value)
-    kind = _REFERENCE.get(type(value).__name__)
+        return type(value)(known(item, kinds) for item in value)
+    kind = kinds.get(type(value).__name__)
     if kind is None:
         return value
-    return kind(**{item.name: _known(getattr(value, item.name)) for item in fields(kind)})
+    return kind(**{item.name: known(getattr(value, item.name), kinds) for item in fields(kind)})
 
 
-_REFERENCE: dict[str, Any] = {
-    name: item
-    for module in (quorum_messages, quorum_operations, quorum_replica)
-    for name, item in vars(module).items()
-    if isinstance(item, type) and (is_dataclass(item) or issubclass(item, Enum))
-}
+def classes(*modules: ModuleType) -> dict[str, Any]:
+    """The reference's classes by name; of one name that of the last module."""
+    return {
+        name: item
+        for module in modules
+        for name, item in vars(module).items()
+        if isinstance(item, type) and (is_dataclass(item) or issubclass(item, Enum))
+    }
+
+
+_REFERENCE = classes(quorum_messages, quorum_operations, quorum_replica)

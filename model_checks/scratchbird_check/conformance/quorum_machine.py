@@ -42,12 +42,20 @@ def config_from_json(value: Mapping[str, Any]) -> Config:
     """
     if surplus := sorted(set(value) - {"setting", "coordinators"}):
         raise ValueError(f"unknown setting {surplus[0]!r}: part quorum has setting and coordinators")
-    coordinators = value.get("coordinators", [11])
-    if not isinstance(coordinators, list) or not all(
-        isinstance(item, int) and not isinstance(item, bool) for item in coordinators
+    coordinators = lanes(value.get("coordinators", [11]), "coordinators")
+    return Config(json_form.setting_from_json(value.get("setting", MAJORITY)), coordinators)
+
+
+def lanes(value: Any, name: str) -> tuple[int, ...]:
+    """The lanes that a configuration names.
+
+    :raises ValueError: if they are none.
+    """
+    if not isinstance(value, list) or not all(
+        isinstance(item, int) and not isinstance(item, bool) for item in value
     ):
-        raise ValueError(f"coordinators {coordinators!r}: expected a list of lanes")
-    return Config(json_form.setting_from_json(value.get("setting", MAJORITY)), tuple(coordinators))
+        raise ValueError(f"{name} {value!r}: expected a list of lanes")
+    return tuple(value)
 
 
 class QuorumMachine:

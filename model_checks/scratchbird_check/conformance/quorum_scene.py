@@ -77,11 +77,7 @@ class Scene:
     def takes(self, node: int, event: Json, expects: str = "nothing", from_step: int | None = None) -> Answer:
         """Any event, malformed ones as well."""
         answer = self.run.step(node, event, from_step)
-        if words(answer) != expects:
-            raise AssertionError(
-                f"vector {self.run.name}, step {self.run.steps}: expected {expects!r}, the reference says "
-                f"{words(answer)!r}: {answer}"
-            )
+        self.run.demand(answer, words(answer), expects)
         for effect in answer.effects:
             if effect["effect"] == "store_intent":
                 self._intents[effect["operation"]] = effect["intent"]

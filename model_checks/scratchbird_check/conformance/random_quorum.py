@@ -7,35 +7,27 @@ what each event does; and it does things that a node never would, because an ans
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
+from scratchbird_check.conformance.drawing import Drawing, Drawn
 from scratchbird_check.conformance.drivers import Answer
 from scratchbird_check.conformance.quorum_machine import config_from_json
 from scratchbird_check.traces.quorum import Json, setting_to_json
 from scratchbird_reference.errors import ConfigurationError
 from scratchbird_reference.quorum_messages import Mode, Setting
 
-T = TypeVar("T")
-
 _MESSAGES_KEPT = 40
 _OPERATIONS_KEPT = 12
 ROWS = ("7", "7", "7", "8")
 VALUES = ("61", "62", "", None)
 
-Drawn = tuple[int, Json, int | None]
 
-
-class RandomQuorumRun:
+class RandomQuorumRun(Drawing):
     """Draw :meth:`event`, let some implementation take it, and tell the run by :meth:`answered`."""
 
     def __init__(self, seed: int, config: Json) -> None:
         read = config_from_json(config)
-        # Another run for each configuration: the same draws would soon lead to the same setting.
-        self._random = random.Random(f"{seed} {json.dumps(config, sort_keys=True)}")
+        super().__init__(seed, config)
         self._coordinators = read.coordinators
         self._replicas = read.setting.replicas
         self._settings = dict.fromkeys(read.coordinators, read.setting)
@@ -52,15 +44,6 @@ class RandomQuorumRun:
         self._intents: list[tuple[int, str, Json]] = []
         self._versions: list[str] = ["1"]
         self._numbers = 0
-        self._event: Drawn = (0, {}, None)
-
-    def event(self) -> Drawn:
-        """The next event: the lane, the event, and the step in which its message was sent, if it has one."""
-        while True:
-            for share, kind in self._KINDS:
-                if self._below(100) < share and (drawn := kind(self)) is not None:
-                    self._event = drawn
-                    return drawn
 
     def answered(self, step: int, answer: Answer) -> None:
         """What the reference said to the last event, which was step number ``step``."""
@@ -218,7 +201,7 @@ class RandomQuorumRun:
         node, event = self._pick(errors)
         return node, event, None
 
-    _KINDS: tuple[tuple[int, Callable[[RandomQuorumRun], Drawn | None]], ...] = (
+    KINDS = (
         (55, _deliver),
         (22, _request),
         (40, _stamped),
@@ -230,14 +213,6 @@ class RandomQuorumRun:
         (2, _adopt),
         (3, _impossible),
     )
-    """Tried in this order, each with a percentage."""
 
     def _version(self) -> str:
         return self._pick(self._versions[-6:])
-
-    def _below(self, limit: int) -> int:
-        """0 to ``limit - 1``; by 32 bits at a time, which no release of Python draws differently."""
-        return self._random.getrandbits(32) * limit >> 32
-
-    def _pick(self, items: Sequence[T]) -> T:
-        return items[self._below(len(items))]

@@ -55,6 +55,14 @@ class Recorder:
         self._lines.append(line)
         return answer
 
+    def demand(self, answer: Answer, said: str, expects: str) -> None:
+        """:raises AssertionError: if the last step's answer, in words, is not what its scenario expects."""
+        if said != expects:
+            raise AssertionError(
+                f"vector {self.name}, step {self.steps}: expected {expects!r}, the reference says {said!r}: "
+                f"{answer}"
+            )
+
     def state(self, node: int) -> Json:
         """The state of a lane."""
         return self._lane(node).state()
@@ -92,11 +100,7 @@ class Lane:
     def takes(self, event: Json, expects: str, from_step: int | None = None) -> Answer:
         """Any event, malformed ones as well."""
         answer = self.run.step(self._node, event, from_step)
-        if outcome(answer) != expects:
-            raise AssertionError(
-                f"vector {self.run.name}, step {self.run.steps}: expected {expects!r}, the reference says "
-                f"{outcome(answer)!r}: {answer}"
-            )
+        self.run.demand(answer, outcome(answer), expects)
         return answer
 
     def start(self, wall: int, monotonic: int) -> None:

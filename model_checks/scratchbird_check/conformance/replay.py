@@ -24,13 +24,18 @@ from scratchbird_check.conformance.differences import (
 )
 from scratchbird_check.conformance.drivers import Answer, Driver, Hello, ReferenceDriver
 from scratchbird_check.conformance.reading import Header, Line, TraceError, read_trace
-from scratchbird_check.conformance.rules import rules_of
+from scratchbird_check.conformance.rules import in_order, rules_of
 from scratchbird_check.errors import UsageError
-from scratchbird_check.traces import hlc, quorum, uuid8
+from scratchbird_check.traces import handoff, hlc, quorum, uuid8
 from scratchbird_check.traces.digest import digest
 from scratchbird_check.traces.hlc import Json
 
-EVENTS = {"hlc": tuple(hlc.EVENTS), "uuid8": tuple(uuid8.EVENTS), "quorum": quorum.EVENTS}
+EVENTS = {
+    "hlc": tuple(hlc.EVENTS),
+    "uuid8": tuple(uuid8.EVENTS),
+    "quorum": quorum.EVENTS,
+    "handoff": handoff.EVENTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ def _check(item: Line, answer: Answer, part: str, source: str) -> list[Differenc
     if answer.error and item.effects is not None and item.event.get("event") not in EVENTS[part]:
         raise TraceError(f"{source}, line {item.number}: {answer.error}")
     says_error = "" if item.effects is not None else "the event is an error"
-    effects = quorum.in_order(item.effects or ()) if part == "quorum" else item.effects or ()
+    effects = in_order(part, item.effects or ())
     said = Answer(effects, answer.state if item.state is None else item.state, says_error)
     found = compare(answer, said)
     expected = digest(answer.state)

@@ -23,6 +23,7 @@ from scratchbird_check.conformance.drivers import (
 )
 from scratchbird_check.conformance.reading import MAX_LINE, parse_object
 from scratchbird_check.traces.hlc import Json
+from scratchbird_check.variants.handoff import VARIANTS as HANDOFF_VARIANTS
 from scratchbird_check.variants.hlc import VARIANTS
 from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
 
@@ -31,6 +32,7 @@ IMPLEMENTATIONS: dict[str, Callable[[], Driver]] = {
     "production": ProductionDriver,
     **{name: partial(ReferenceDriver, rules) for name, rules in VARIANTS.items()},
     **{name: partial(ReferenceDriver, quorums=variant) for name, variant in QUORUM_VARIANTS.items()},
+    **{name: partial(ReferenceDriver, handoff=variant) for name, variant in HANDOFF_VARIANTS.items()},
 }
 
 

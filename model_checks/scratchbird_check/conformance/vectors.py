@@ -14,6 +14,8 @@ from pathlib import Path
 from scratchbird_check import resources
 from scratchbird_check.conformance import (
     scenarios_clock,
+    scenarios_handoff,
+    scenarios_handoff_floor,
     scenarios_quorum,
     scenarios_quorum_faults,
     scenarios_quorum_settings,
@@ -23,6 +25,7 @@ from scratchbird_check.conformance import (
     scenarios_variants,
 )
 from scratchbird_check.conformance.quorum_scene import setting
+from scratchbird_check.conformance.random_handoff import RandomHandoffRun
 from scratchbird_check.conformance.random_quorum import RandomQuorumRun
 from scratchbird_check.conformance.random_run import RandomRun
 from scratchbird_check.conformance.recorder import Recorder
@@ -47,6 +50,20 @@ QUORUM_RUNS: dict[str, Json] = {
     "five": {"setting": setting(5, 4, 2), "coordinators": [11, 12, 13]},
 }
 """The configurations of the random runs."""
+SMALL_LIMITS: Json = {
+    "per_second": 100,
+    "most_under_way": 2,
+    "answer_within_ns": 20_000_000,
+    "most_hints": 4,
+    "most_bytes": 3,
+    "most_age_ns": 30_000_000_000,
+}
+HANDOFF_RUNS: dict[str, Json] = {
+    "majority of three": {"setting": setting(3, 2, 2), "limits": SMALL_LIMITS},
+    "one writes, all read": {"setting": setting(3, 1, 3), "limits": {**SMALL_LIMITS, "per_second": 1}},
+    "five, the limits as they are": {"setting": setting(5, 3, 3), "coordinators": [11, 12]},
+}
+"""The same of part handoff."""
 
 
 def _mixed(name: str, about: str, config: Json, seed: int, begin: int, steps: int) -> Callable[[], Recorder]:
@@ -62,10 +79,29 @@ def _mixed(name: str, about: str, config: Json, seed: int, begin: int, steps: in
 
 
 def _mixed_quorum(name: str, config: str, seed: int, steps: int) -> Callable[[], Recorder]:
+    known = QUORUM_RUNS[config]
+    about = f"A random run of quorums: {config}."
+    return _drawn("quorum", RandomQuorumRun, name, about, known, seed, steps)
+
+
+def _mixed_handoff(name: str, config: str, seed: int, steps: int) -> Callable[[], Recorder]:
+    known = HANDOFF_RUNS[config]
+    about = f"A random run of what is owed and of what may be forgotten: {config}."
+    return _drawn("handoff", RandomHandoffRun, name, about, known, seed, steps)
+
+
+def _drawn(
+    part: str,
+    kind: type[RandomQuorumRun] | type[RandomHandoffRun],
+    name: str,
+    about: str,
+    config: Json,
+    seed: int,
+    steps: int,
+) -> Callable[[], Recorder]:
     def make() -> Recorder:
-        about = f"A random run of quorums: {config}."
-        record = Recorder(name, about, part="quorum", config=QUORUM_RUNS[config], seed=seed, states=False)
-        run = RandomQuorumRun(seed, record.config)
+        record = Recorder(name, about, part=part, config=config, seed=seed, states=False)
+        run = kind(seed, record.config)
         for number in range(1, steps + 1):
             node, event, from_step = run.event()
             run.answered(number, record.step(node, event, from_step))
@@ -99,6 +135,11 @@ SCENARIOS: tuple[Callable[[], Recorder], ...] = (
     _mixed_quorum("quorum_mixed_write_one", "one writes, all read", 3, 200),
     _mixed_quorum("quorum_mixed_eventual", "eventual", 4, 200),
     _mixed_quorum("quorum_mixed_five", "five", 5, 300),
+    *scenarios_handoff.SCENARIOS,
+    *scenarios_handoff_floor.SCENARIOS,
+    _mixed_handoff("handoff_mixed", "majority of three", 1, 300),
+    _mixed_handoff("handoff_mixed_write_one", "one writes, all read", 2, 250),
+    _mixed_handoff("handoff_mixed_five", "five, the limits as they are", 3, 250),
 )
 
 

@@ -35,6 +35,8 @@ from scratchbird_reference.quorum_messages import (
 )
 
 Json = dict[str, Any]
+Reader = Callable[[Any, str], Any]
+"""Reads the value of a key, whose name is told to it."""
 
 MESSAGES: dict[str, type[Message]] = {
     "query": Query,
@@ -124,9 +126,9 @@ def replica_to_json(state: replica.State) -> Json:
     value: Json = {
         "up": state.volatile is not None,
         "replica": durable.replica,
-        "incarnations": _plain(durable.incarnations, "incarnations"),
+        "incarnations": plain(durable.incarnations, "incarnations"),
         "epoch": durable.epoch,
-        "rows": _plain(durable.rows, "rows"),
+        "rows": plain(durable.rows, "rows"),
         "recovering": None if durable.recovering is None else setting_to_json(durable.recovering),
     }
     if state.volatile is not None:
@@ -139,13 +141,13 @@ def coordinator_to_json(state: operations.State) -> Json:
     value: Json = {
         "up": state.volatile is not None,
         "setting": setting_to_json(state.setting),
-        "intents": [_plain(intent, "intent") for _, intent in sorted(state.durable.intents, key=_first)],
+        "intents": [plain(intent, "intent") for _, intent in sorted(state.durable.intents, key=_first)],
     }
     if state.volatile is not None:
-        value["incarnations"] = _plain(state.volatile.incarnations, "incarnations")
+        value["incarnations"] = plain(state.volatile.incarnations, "incarnations")
         value["operations"] = [
             {
-                "operation": _hex(number),
+                "operation": hexadecimal(number),
                 "kind": operation.kind.value,
                 "phase": operation.phase.value,
             }
@@ -155,13 +157,14 @@ def coordinator_to_json(state: operations.State) -> Json:
 
 
 def _fields(value: Any) -> Json:
-    return {item.name: _plain(getattr(value, item.name), item.name) for item in fields(value)}
+    return {item.name: plain(getattr(value, item.name), item.name) for item in fields(value)}
 
 
-def _plain(value: Any, name: str) -> Any:
+def plain(value: Any, name: str) -> Any:
+    """A value that stands under this name, as JSON."""
     match name:
         case "operation" | "row" | "version" | "token" | "reserved" | "above":
-            return _hex(value)
+            return hexadecimal(value)
         case "value":
             return None if value is None else value.hex()
         case "held" | "intent":
@@ -173,7 +176,7 @@ def _plain(value: Any, name: str) -> Any:
         case "targets":
             return sorted(value)
         case "rows":
-            return [[_hex(row), _fields(held)] for row, held in sorted(value, key=_first)]
+            return [[hexadecimal(row), _fields(held)] for row, held in sorted(value, key=_first)]
         case "message":
             return {"message": _message_name(type(value)), **_fields(value)}
     return value.value if isinstance(value, Enum) else value
@@ -184,7 +187,8 @@ def _message_name(kind: type[Message]) -> str:
     return _MESSAGE_NAMES.get(kind, kind.__name__.lower())
 
 
-def _hex(number: int) -> str:
+def hexadecimal(number: int) -> str:
+    """How a number is written that may be large."""
     return f"{number:x}"
 
 
@@ -207,7 +211,7 @@ def event_from_json(value: Json, events: Mapping[str, Any]) -> Any:
 
     :raises ValueError: naming the unknown event, the missing or surplus key, or the value that is malformed.
     """
-    return _read(value, "event", events)
+    return read_kind(value, "event", events, READERS)
 
 
 def setting_from_json(value: Any) -> Setting:
@@ -232,7 +236,12 @@ def setting_from_json(value: Any) -> Setting:
     return Setting(**{**value, "replicas": tuple(value["replicas"]), "mode": modes[mode]})
 
 
-def _read(value: Any, what: str, kinds: Mapping[str, Any]) -> Any:
+def read_kind(value: Any, what: str, kinds: Mapping[str, Any], readers: Mapping[str, Reader]) -> Any:
+    """Read an object whose key ``what`` names its kind.
+
+    :param readers: by the name of a key: what reads its value.
+    :raises ValueError: naming the unknown kind, the missing or surplus key, or the value that is malformed.
+    """
     if not isinstance(value, dict):
         raise ValueError(f"{what} {value!r}: expected an object")
     arguments = dict(value)
@@ -240,10 +249,14 @@ def _read(value: Any, what: str, kinds: Mapping[str, Any]) -> Any:
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"unknown {what} {name!r}: expected one of {', '.join(kinds)}")
-    return _object(arguments, kind, f"{what} {name!r}")
+    return read_object(arguments, kind, f"{what} {name!r}", readers)
 
 
-def _object(arguments: Any, kind: Any, what: str) -> Any:
+def read_object(arguments: Any, kind: Any, what: str, readers: Mapping[str, Reader]) -> Any:
+    """Read an object of one kind, a dataclass.
+
+    :raises ValueError: naming the missing or surplus key, or the value that is malformed.
+    """
     if not isinstance(arguments, dict):
         raise ValueError(f"{what} {arguments!r}: expected an object")
     known = [item.name for item in fields(kind)]
@@ -254,10 +267,11 @@ def _object(arguments: Any, kind: Any, what: str) -> Any:
     }  # A Held is always whole.
     if missing := [name for name in known if name in needed and name not in arguments]:
         raise ValueError(f"{what} lacks {', '.join(missing)}")
-    return kind(**{name: _READERS[name](item, name) for name, item in arguments.items()})
+    return kind(**{name: readers[name](item, name) for name, item in arguments.items()})
 
 
-def _number(value: Any, name: str) -> int:
+def number(value: Any, name: str) -> int:
+    """A number that may be large."""
     if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
         raise ValueError(
             f"{name} {value!r}: expected the number in hexadecimal, a text of at most 32 lower case digits "
@@ -266,14 +280,15 @@ def _number(value: Any, name: str) -> int:
     return int(value, 16)
 
 
-def _count(value: Any, name: str) -> int:
+def count(value: Any, name: str) -> int:
+    """A number of things."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{name} {value!r}: expected a whole number, at least 0")
     return value
 
 
 def _sender(value: Any, name: str) -> int | None:
-    return None if value is None else _count(value, name)
+    return None if value is None else count(value, name)
 
 
 def _value(value: Any, name: str) -> bytes | None:
@@ -305,7 +320,7 @@ def _pairs(value: Any, name: str, what: str) -> list[list[Any]]:
 
 def _incarnations(value: Any, name: str) -> Incarnations:
     what = "[replica, incarnation]"
-    pairs = [(_count(one, what), _count(two, what)) for one, two in _pairs(value, name, what)]
+    pairs = [(count(one, what), count(two, what)) for one, two in _pairs(value, name, what)]
     if len({one for one, _ in pairs}) != len(pairs):
         raise ValueError(f"{name} {value!r}: a replica has one incarnation, name each once")
     return tuple(sorted(pairs))
@@ -313,21 +328,21 @@ def _incarnations(value: Any, name: str) -> Incarnations:
 
 def _rows(value: Any, name: str) -> tuple[tuple[int, Held], ...]:
     pairs = _pairs(value, name, "[row, held]")
-    return tuple((_number(row, "row"), _held(held, "held")) for row, held in pairs)
+    return tuple((number(row, "row"), _held(held, "held")) for row, held in pairs)
 
 
 def _targets(value: Any, name: str) -> frozenset[int]:
-    return frozenset(_count(item, name) for item in _list(value, name, "replica ids"))
+    return frozenset(count(item, name) for item in _list(value, name, "replica ids"))
 
 
 def _held(value: Any, name: str) -> Held:
-    held: Held = _object(value, Held, name)
+    held: Held = read_object(value, Held, name, READERS)
     return held
 
 
-_READERS: dict[str, Callable[[Any, str], Any]] = {
-    **dict.fromkeys(("operation", "row", "version", "token", "reserved"), _number),
-    **dict.fromkeys(("epoch", "incarnation"), _count),
+READERS: dict[str, Reader] = {
+    **dict.fromkeys(("operation", "row", "version", "token", "reserved"), number),
+    **dict.fromkeys(("epoch", "incarnation"), count),
     "sender": _sender,
     "value": _value,
     "reason": _text,
@@ -335,7 +350,8 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "incarnations": _incarnations,
     "rows": _rows,
     "targets": _targets,
-    "intent": lambda value, name: _object(value, operations.Intent, name),
+    "intent": lambda value, name: read_object(value, operations.Intent, name, READERS),
     "setting": lambda value, name: setting_from_json(value),
-    "message": lambda value, name: _read(value, "message", MESSAGES),
+    "message": lambda value, name: read_kind(value, "message", MESSAGES, READERS),
 }
+"""By the name of a key."""
