@@ -376,7 +376,7 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
         Theorem(
             "merkle_forest.the_descent_moves_only_what_differs",
             "A row of which two sides show the same is not dealt with.",
-            ("MRK-9",),
+            ("MRK-3",),
             ("FOREST.R13",),
             lambda: _moves(given),
         ),

@@ -13,6 +13,7 @@ from scratchbird_proofs import (
     hlc_refutations,
     hlc_time,
     hlc_waits,
+    merkle_forest,
     quorum,
     uuid8,
 )
@@ -24,7 +25,17 @@ def theorems() -> tuple[Theorem, ...]:
     """All theorems, each after its lemmas."""
     known = {
         item.id: item
-        for module in (hlc, hlc_behaviour, hlc_time, hlc_waits, hlc_limits, uuid8, quorum, handoff)
+        for module in (
+            hlc,
+            hlc_behaviour,
+            hlc_time,
+            hlc_waits,
+            hlc_limits,
+            uuid8,
+            quorum,
+            handoff,
+            merkle_forest,
+        )
         for item in module.theorems()
     }
     return tuple(known[name] for name in lemmas_in_order(tuple(known.values())))
