@@ -93,6 +93,10 @@ class Rules:
         """Whether a target that says that it holds a version is owed a hint any more (HANDOFF.R3)."""
         return held_version >= hinted_version
 
+    def waits_below(self, closed: int, hinted_version: int) -> bool:
+        """Whether a hint waits, because its target has closed this floor (rules HANDOFF.R4, HANDOFF.R9)."""
+        return hinted_version <= closed
+
     def is_too_much(self, limits: Limits, hints: int, size: int, oldest_ns: int) -> bool:
         """Whether a target is given up with so many hints, bytes, and an oldest of this age (HANDOFF.R5)."""
         return hints > limits.most_hints or size > limits.most_bytes or oldest_ns > limits.most_age_ns

@@ -100,6 +100,8 @@ class Volatile:
     """(place, the other one, whether the mark was closed when it began), of exchanges that are under way."""
     paces: tuple[tuple[int, Pace], ...] = ()
     """By target."""
+    closed: tuple[tuple[Place, int], ...] = ()
+    """The highest floor that a target was heard to have closed: below it nothing is sent, and all is kept."""
     under_way: tuple[tuple[Key, int], ...] = ()
     """What was sent and not answered, and when, in ns."""
 
@@ -141,6 +143,14 @@ class Acknowledged:
     target: int
     row: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A target said that it takes nothing at or below a floor that it has closed (rule HANDOFF.R9)."""
+
+    place: Place
+    closed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +221,8 @@ class MoveDone:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """The rows of a shard were dropped or truncated at a version (rule HANDOFF.R7)."""
+    """A shard's rows at or below a version were dropped or truncated (rule HANDOFF.R7), or their past is the
+    same everywhere: all replicas have converged at this floor (rule HANDOFF.R11)."""
 
     shard: int
     version: int
@@ -240,6 +251,7 @@ Event = (
     Owe
     | Ended
     | Acknowledged
+    | Refused
     | Tick
     | GiveUp
     | Drop

@@ -42,6 +42,7 @@ from scratchbird_reference.handoff_account import (
     Owe,
     Pace,
     Place,
+    Refused,
     Repair,
     SendHint,
     State,
@@ -73,6 +74,8 @@ class HintKeeper:
                 return self._ended(state, event.operation)
             case Acknowledged():
                 return self._acknowledged(state, event), ()
+            case Refused():
+                return self._refused(state, event), ()
             case Tick():
                 return self._tick(state, event.now_ns)
             case GiveUp():
@@ -152,16 +155,36 @@ class HintKeeper:
             if (hint.target, hint.row) == (event.target, event.row)
             and self.rules.is_paid(event.version, hint.held.version)
         }
-        sent = [(target, row) for (target, row, _), _ in state.volatile.under_way]
-        if (event.target, event.row) in sent:
-            pace = self._pace(state, event.target)
-            least = self.rules.interval_ns(state.limits)
-            state = _with_pace(
-                state,
-                event.target,
-                replace(pace, interval_ns=self.rules.after_answer(pace.interval_ns, least)),
-            )
+        if any(
+            (target, row) == (event.target, event.row) for (target, row, _), _ in state.volatile.under_way
+        ):
+            state = self._answered(state, event.target)
         return _without(state, of_the_row)
+
+    def _answered(self, state: State, target: int) -> State:
+        """A hint was answered in time (rule HANDOFF.R4)."""
+        pace = self._pace(state, target)
+        faster = self.rules.after_answer(pace.interval_ns, self.rules.interval_ns(state.limits))
+        return _with_pace(state, target, replace(pace, interval_ns=faster))
+
+    def _refused(self, state: State, event: Refused) -> State:
+        """What it does not take waits, and does not stand in the way of what it takes (rule HANDOFF.R4).
+
+        It is not paid: the target may lack it until it has converged (HANDOFF.R10). When all have, it is.
+        """
+        check_version(event.closed)
+        closed = dict(state.volatile.closed)
+        closed[event.place] = max(event.closed, closed.get(event.place, 0))
+        waits = {
+            hint.key
+            for hint in state.durable.hints
+            if hint.place == event.place and self.rules.waits_below(closed[event.place], hint.held.version)
+        }
+        under_way = tuple(item for item in state.volatile.under_way if item[0] not in waits)
+        if under_way != state.volatile.under_way:
+            state = self._answered(state, event.place[0])
+        volatile = replace(state.volatile, closed=tuple(sorted(closed.items())), under_way=under_way)
+        return replace(state, volatile=volatile)
 
     # --- delivery -----------------------------------------------------------------------------------------
 
@@ -195,9 +218,12 @@ class HintKeeper:
         pace = replace(pace, due_ns=self.rules.due_ns(pace.due_ns, now_ns))
         under_way = dict(state.volatile.under_way)
         opened = {(write.row, write.held.version) for _, write in state.volatile.writes}
+        closed = dict(state.volatile.closed)
         waiting: dict[int, list[Hint]] = {}
         for hint in state.durable.hints:
-            if hint.target == target and hint.key not in under_way and hint.key[1:] not in opened:
+            if hint.target != target or hint.key in under_way or hint.key[1:] in opened:
+                continue
+            if not self.rules.waits_below(closed.get(hint.place, 0), hint.held.version):
                 waiting.setdefault(hint.shard, []).append(hint)
         room = state.limits.most_under_way - sum(key[0] == target for key in under_way)
         sent: list[Hint] = []
@@ -395,7 +421,7 @@ class HintKeeper:
         return self._close_marks(replace(state, volatile=replace(state.volatile, coming_back=coming_back)))
 
     def _erased(self, state: State, event: Erased) -> State:
-        """The rows are deleted at this version: a hint at or below it is paid, whenever it was made."""
+        """Nobody is owed what is at or below this version: such a hint is paid, whenever it was made."""
         check_version(event.version)
         return _without(
             state,

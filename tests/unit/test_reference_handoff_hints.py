@@ -29,6 +29,7 @@ from scratchbird_reference.handoff_account import (
     MoveBegun,
     MoveDone,
     Owe,
+    Refused,
     Repair,
     SendHint,
     State,
@@ -187,6 +188,24 @@ def test_a_silent_target_is_probed_once_a_second_and_one_that_answers_comes_back
         for target, row in sent(run(Tick(now))):
             run(Acknowledged(target, row, row))
     assert dict(run.state.volatile.paces)[1].interval_ns == MS
+
+
+def test_what_a_target_has_closed_against_waits_and_does_not_stand_in_the_way() -> None:
+    """Else hints that a target will never take fill what may be under way, and it gets nothing newer."""
+    run = Run(most_under_way=3)
+    pending(run, 9)
+    assert len(sent(run(Tick(SECOND_NS)))) == 3
+    run(Refused((1, 0), 6))
+    assert len(run.owed) == 9  # The target may lack them until it has converged.
+    assert dict(run.state.volatile.paces)[1].interval_ns == MS
+    assert sent(run(Tick(2 * SECOND_NS))) == [(1, 7), (1, 8), (1, 9)]
+    run(Refused((1, 0), 2), Refused((1, 1), 99))
+    assert sent(run(Tick(5 * SECOND_NS))) == []  # Late, and then as the pace allows: none below.
+    run(Erased(0, 6))
+    assert [version for _, version in run.owed] == [7, 8, 9]
+    assert run.state.volatile.closed == (((1, 0), 6), ((1, 1), 99))
+    run(Crash())
+    assert not run.state.volatile.closed
 
 
 def test_an_answer_of_a_write_says_nothing_of_the_pace() -> None:
@@ -401,6 +420,7 @@ def test_bytes_that_can_not_be_read_cost_a_repair() -> None:
         (replace(owe(6), intent=Intent(0, Held(), frozenset({1}))), "version 0 is out of range"),
         (Acknowledged(1, 0, -1), "version -1 is out of range"),
         (Erased(0, 0), "version 0 is out of range"),
+        (Refused((1, 0), 0), "version 0 is out of range"),
         (ExchangeBegun((1, 0), 1), r"replica 1 is none of the others: \[2, 3\]"),
         (Exchanged((1, 0), 4), r"replica 4 is none of the others: \[2, 3\]"),
     ],
