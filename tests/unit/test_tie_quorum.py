@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,13 +15,12 @@ from scratchbird_check.context import Context
 from scratchbird_check.engines import tlc
 from scratchbird_check.manifest import Check
 from scratchbird_check.ties import quorum_graph, runs
-from scratchbird_check.ties.graph import TieBroken, compare, follow
+from scratchbird_check.ties.graph import TieBroken, compare, explored, follow
 from scratchbird_check.ties.quorum_graph import instance_of, tie_of
 from scratchbird_check.ties.quorum_world import (
     VARIABLES,
     Instance,
     StrangeStep,
-    World,
     from_model,
     initial,
     successors,
@@ -66,19 +64,7 @@ def place(name: str, **machines: Any) -> Instance:
 @cache
 def graph(name: str) -> Graph:
     """The state graph of the right rules, as TLC would have dumped it."""
-    instance = place(name)
-    names: dict[World, str] = {}
-    edges: list[tuple[str, str, str]] = []
-    queue = deque([initial(instance)])
-    names[queue[0]] = "0"
-    while queue:
-        world = queue.popleft()
-        for action, after in successors(instance, world):
-            if after not in names:
-                names[after] = str(len(names))
-                queue.append(after)
-            edges.append((names[world], action, names[after]))
-    return {name: to_model(instance, world) for world, name in names.items()}, edges
+    return explored(tie_of(place(name)))
 
 
 @pytest.mark.parametrize("name", PLACES)

@@ -10,7 +10,7 @@ instance whose graph is too large. What a step of the reference is says a :class
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,10 +178,25 @@ def compare(tie: Tie[W], states: States, edges: Edges) -> dict[str, int]:
     for world in worlds.values():
         wanted = set(tie.successors(world))
         if wanted != found[world]:
-            raise TieBroken(_difference(world, wanted, found[world]))
+            raise TieBroken(_difference(tie, world, wanted, found[world]))
         taken |= {action for action, _ in wanted}
         total += len(wanted)
     return {"states": len(worlds), "edges": total, "actions": len(taken)}
+
+
+def explored(tie: Tie[W]) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str, str]]]:
+    """The state graph of the reference alone, as :func:`read_graph` reads TLC's."""
+    names = {tie.initial: "0"}
+    edges: list[tuple[str, str, str]] = []
+    queue = deque(names)
+    while queue:
+        world = queue.popleft()
+        for action, after in tie.successors(world):
+            if after not in names:
+                names[after] = str(len(names))
+                queue.append(after)
+            edges.append((names[world], action, names[after]))
+    return {name: tie.to_model(world) for world, name in names.items()}, edges
 
 
 def follow(tie: Tie[W], states: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -203,14 +218,19 @@ def follow(tie: Tie[W], states: Sequence[Mapping[str, Any]]) -> set[str]:
     return taken
 
 
-def _difference(world: W, wanted: set[tuple[str, W]], found: set[tuple[str, W]]) -> str:
-    lines = [f"model and reference take different steps from {world}"]
+def _difference(tie: Tie[W], world: W, wanted: set[tuple[str, W]], found: set[tuple[str, W]]) -> str:
+    """In the model's variables; what these do not show, in those of the tie."""
+    before = tie.to_model(world)
+    state = ", ".join(f"{name}: {value}" for name, value in before.items())
+    lines = [f"model and reference take different steps from {state}"]
     for who, steps in (("the reference", wanted - found), ("the model", found - wanted)):
         for action, after in sorted(steps, key=repr)[:2]:
-            changed = ", ".join(
-                f"{name}: {old} -> {new}"
-                for name, old, new in zip(world._fields, world, after, strict=True)
-                if old != new
-            )
+            changed = _changed(before, tie.to_model(after)) or _changed(world._asdict(), after._asdict())
             lines.append(f"only {who}: {action} {changed or 'changes nothing'}")
     return "\n".join(lines)
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]
+    )
