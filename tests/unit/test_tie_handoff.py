@@ -143,6 +143,16 @@ class SettlesLate(Rules):
         return False
 
 
+class DropsWhatIsRefused(HintKeeper):
+    """A hint goes when its target says that it is below its floor."""
+
+    __slots__ = ()
+
+    def _refused(self, state: Any, event: Any) -> Any:
+        kept = tuple(hint for hint in state.durable.hints if hint.place != event.place)
+        return replace(state, durable=replace(state.durable, hints=kept))
+
+
 class CountsEveryLife(catalogs.Catalog):
     """The catalog counts what a replica said before it lost its disk."""
 
@@ -156,6 +166,7 @@ class CountsEveryLife(catalogs.Catalog):
     ("name", "machines"),
     [
         ("given up", {"keeper": HintKeeper(NeverPaid())}),
+        ("floor", {"keeper": DropsWhatIsRefused()}),
         ("floor", {"replica": FlooredReplica(rules=SettlesLate())}),
         ("loss", {"catalog": CountsEveryLife()}),
     ],

@@ -266,6 +266,10 @@ def _acknowledge(instance: Instance, world: World, o: int, r: int) -> Steps:
     if held in kept and held not in sent and not is_open:
         return
     state, effects = _play(instance, world, r, quorum_replica.Deliver(Write(o, 0, ROW, held)))
+    if below := _told(effects, replicas.BelowFloor):
+        # The hint waits, and nothing that the model knows of changes.
+        refused = accounts.Refused((r, SHARD), below.closed)
+        yield from _changed("Refused", world, _owing(instance, world, refused)[0])
     said = _told(effects, Acknowledgement)
     if said is None:
         return
