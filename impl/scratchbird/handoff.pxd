@@ -4,7 +4,7 @@
 #
 # Targets are node ids, 16 bits. Shards are below 2**63. Times are nanoseconds of wall time since the Unix epoch,
 # from 0 to 2**62: so far that no difference between two of them leaves 64 bits. A floor is a version.
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from scratchbird.quorum cimport Held, Intent, ReplicaCore, Send, Setting, Value, Version, below, same
 from scratchbird.quorum cimport Exchanged as ExchangedRows
@@ -396,9 +396,9 @@ cdef struct Pending:
     Pending *link[4]            # left and right, in each tree
     int32_t target
     uint32_t priority           # above those of all below it, in both trees
-    bint is_open                # a write of this row and version is open: it is under way to its targets already
-    bint is_under_way           # it was sent, and not answered
-    bint waits                  # whether any of its part of the tree ORDER is neither
+    uint8_t is_open             # a write of this row and version is open: it is under way to its targets already
+    uint8_t is_under_way        # it was sent, and not answered
+    uint8_t waits               # whether any of its part of the tree ORDER is neither
 
 
 cdef class Place:

@@ -432,6 +432,23 @@ def test_a_mark_waits_for_writes_that_lost_their_hint_or_had_none() -> None:
     assert [hint.version for hint in core.hints(3, SHARD)] == [4]
 
 
+def test_a_target_that_is_given_up_again_is_not_coming_back() -> None:
+    core = HintCore(SETTING)
+    run(core, owe(1), GiveUp(3), Drop((3, SHARD)), owe(2), KeepAgain((3, SHARD)), owe(4))
+    assert core.state()["coming_back"] == [[3, SHARD]]
+    assert core.step(GiveUp(3)) == (MayDrop((3, SHARD)),)
+    assert run(core, Ended(4), Ended(2), Ended(1)) == ()
+    assert core.marks() == [((3, SHARD), Mark())]
+
+
+def test_an_exchange_that_began_before_a_target_was_given_up_again_pays_nothing() -> None:
+    core = closed_mark()
+    run(core, ExchangeBegun((3, SHARD), 1), owe(2), Ended(2), GiveUp(3))
+    assert run(core, KeepAgain((3, SHARD)))[-1] == Repair((3, SHARD))
+    assert core.step(Exchanged((3, SHARD), 1)) == ()
+    assert core.marks() == [((3, SHARD), Mark(False))]
+
+
 def closed_mark(setting: Setting = SETTING) -> HintCore:
     core = HintCore(setting)
     run(core, owe(1), Ended(1), GiveUp(3), Drop((3, SHARD)), KeepAgain((3, SHARD)))
@@ -797,6 +814,18 @@ def test_a_floor_is_closed_converged_at_settled_and_purged_below() -> None:
     run(core, Recovered(F))
     assert (core.closed, core.converged, core.floor) == (F + 1, F, F)
     assert (core.replica, core.setting) == (1, SETTING)
+
+
+def test_what_was_merged_for_an_older_floor_does_not_count() -> None:
+    core = FloorCore(SETTING, 1)
+    run(core, Propose(F), AllClosed(F), Merged(2), Propose(F + 1))
+    assert core.step(AllClosed(F + 1)) == (AskFor(2, F + 1), AskFor(3, F + 1))
+
+
+def test_one_that_recovers_settled_is_closed_there() -> None:
+    core = FloorCore(SETTING, 1)
+    assert run(core, Recovered(F)) == ()
+    assert (core.closed, core.converged, core.floor) == (F, F, F)
 
 
 def replica(**durable: Any) -> FlooredReplicaCore:
