@@ -156,6 +156,14 @@ class Rules:
         """
         return True
 
+    def is_void(self, proposed: int, all_converged: int) -> bool:
+        """Whether a disk that is lost now voids the proposed floor (rule HANDOFF.R13).
+
+        What others merged from it may be gone from all that it will merge itself: what they say of
+        converging says too little. A higher floor begins anew.
+        """
+        return proposed > all_converged
+
     def has_converged(self, setting: Setting, merged: frozenset[int]) -> bool:
         """Whether a replica that merged all of these others has converged (HANDOFF.R10)."""
         return len(merged) >= setting.size - 1

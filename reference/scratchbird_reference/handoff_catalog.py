@@ -7,9 +7,10 @@ is ever lost. It says the same again whenever it is asked, because a replica may
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scratchbird_reference.errors import CallerError
+from scratchbird_reference.handoff import Rules
 from scratchbird_reference.handoff_floor import AllClosed, AllConverged, Propose
 from scratchbird_reference.quorum_messages import Incarnations, Setting, check_version, incarnation_of, newest
 
@@ -28,6 +29,8 @@ class State:
     """Who has converged at the proposed floor, and in which incarnation."""
     all_converged: int = 0
     """The highest floor at which all have converged: replicas may settle there, whatever happens later."""
+    void: bool = False
+    """Whether a disk was lost before all had converged at the proposed floor (rule HANDOFF.R13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Tell:
 class Catalog:
     """The catalog's part in a floor. It holds no state."""
 
+    rules: Rules = field(default_factory=Rules)
+
     def step(self, state: State, event: Event) -> tuple[State, tuple[Tell, ...]]:
         """Take one step.
 
@@ -95,6 +100,8 @@ class Catalog:
         if event.replica not in state.setting.replicas:
             raise CallerError(f"replica {event.replica} is none of {state.setting.replicas}")
         match event:
+            case Closed() | Converged() if state.void:
+                return state, ()
             case Closed() if event.floor == state.proposed:
                 was_closed = self._all_closed(state)
                 state = replace(state, closed=state.closed | {event.replica})
@@ -109,7 +116,7 @@ class Catalog:
         return state, ()  # Of an older floor.
 
     def _propose(self, state: State, floor: int) -> tuple[State, tuple[Tell, ...]]:
-        """One floor after the other: the next may be proposed when all have converged at this one.
+        """One floor after the other: the next one when all have converged at this one, or none will.
 
         A replica that closes the next one has to merge the past anew. So nothing but the end of it depends on
         this: a floor that rises too fast would never be reached.
@@ -117,12 +124,12 @@ class Catalog:
         check_version(floor)
         if floor <= state.proposed:
             raise CallerError(f"floor {floor} is not above {state.proposed}: floors rise")
-        if state.proposed != state.all_converged:
+        if state.proposed != state.all_converged and not state.void:
             raise CallerError(
                 f"floor {floor}: not all replicas have converged at {state.proposed} yet; wait for "
                 f"{sorted(set(state.setting.replicas) - {replica for replica, _ in state.converged})}"
             )
-        state = replace(state, proposed=floor, closed=frozenset(), converged=())
+        state = replace(state, proposed=floor, closed=frozenset(), converged=(), void=False)
         return state, self._tell_all(state, Propose(floor))
 
     def _converged(self, state: State, event: Converged) -> tuple[State, tuple[Tell, ...]]:
@@ -143,11 +150,11 @@ class Catalog:
                 f"replica {event.replica} is to start as incarnation {event.incarnation}, and was {before}: "
                 f"pass a higher one, or what it said before still counts"
             )
-        return replace(
-            state,
-            incarnations=newest(state.incarnations, ((event.replica, event.incarnation),)),
-            converged=tuple(item for item in state.converged if item[0] != event.replica),
-        ), ()
+        incarnations = newest(state.incarnations, ((event.replica, event.incarnation),))
+        state = replace(state, incarnations=incarnations)
+        if self.rules.is_void(state.proposed, state.all_converged):
+            return replace(state, closed=frozenset(), converged=(), void=True), ()
+        return state, ()
 
     def _answer(self, state: State, replica: int) -> tuple[Tell, ...]:
         if not state.proposed:

@@ -321,12 +321,18 @@ def test_all_are_told_of_each_step_once_all_have_taken_the_last() -> None:
     )
 
 
-def test_what_was_said_before_a_disk_was_lost_is_not_counted() -> None:
+def test_a_disk_that_is_lost_before_all_have_converged_voids_the_floor_and_a_higher_one_begins_anew() -> None:
     register = Register()
     register(catalog.ProposeFloor(F), *closed(1, 2, 3), *converged(1, 2))
     assert register(catalog.LostDisk(1, 2)) == ()
-    assert register(*converged(3, 1)) == ()  # Of its earlier life, and late.
-    assert register(catalog.Converged(1, F, 2)) == all_of(AllConverged(F))
+    assert register(catalog.Converged(1, F, 2), *converged(2, 3), *closed(1, 2, 3)) == ()
+    assert register(catalog.Ask(2)) == (catalog.Tell(2, Propose(F)),)
+    assert register(catalog.ProposeFloor(F + 1)) == all_of(Propose(F + 1))
+    assert register(*closed(1, 2, 3, floor=F + 1)) == all_of(AllClosed(F + 1))
+    assert (
+        register(catalog.Converged(1, F + 1, 1), *converged(2, 3, floor=F + 1)) == ()
+    )  # Of its earlier life.
+    assert register(catalog.Converged(1, F + 1, 2)) == all_of(AllConverged(F + 1))
 
 
 def test_a_floor_that_all_have_converged_at_stays_so() -> None:
