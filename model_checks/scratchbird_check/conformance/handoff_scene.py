@@ -22,7 +22,12 @@ SECOND = 1_000 * MS
 
 def words(answer: Answer) -> str:
     """What came of an event: ``kept``, ``hint 5>3``, ``closed a``, ``past>1``."""
-    return "error" if answer.error else " + ".join(map(_word, _together(answer.effects))) or "nothing"
+    return "error" if answer.error else effect_words(answer.effects)
+
+
+def effect_words(effects: Sequence[Json]) -> str:
+    """Effects in a few words."""
+    return " + ".join(map(_word, _together(effects))) or "nothing"
 
 
 def _together(effects: Sequence[Json]) -> list[tuple[str, list[Any]]]:

@@ -8,8 +8,10 @@ if it did not: a wrong rule has to break the promise that is named.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from scratchbird_check.context import Context
 from scratchbird_check.machines.exploring import lacking, run_machine, sizes
@@ -128,11 +130,12 @@ class Exploration:
     problem: PromiseBrokenError | None
     """The promise that was broken, of the smallest run that was found."""
     trace: Trace | None
+    required: frozenset[str] = REQUIRED
 
     @property
     def missed(self) -> list[str]:
         """What was required and not reached."""
-        return sorted(name for name in REQUIRED if not self.reached[name])
+        return sorted(name for name in self.required if not self.reached[name])
 
 
 def lost_rules(machine: type[QuorumMachine]) -> list[str]:
@@ -141,25 +144,28 @@ def lost_rules(machine: type[QuorumMachine]) -> list[str]:
 
 
 def explore(
-    setup: Setup,
+    setup: Any,
     examples: int,
     steps: int,
     seed_number: int,
     machine: type[QuorumMachine] = QuorumMachine,
     *,
     shrink: bool = True,
+    teller: Callable[[Any, PromiseBrokenError], Trace] = tell,
+    required: frozenset[str] = REQUIRED,
 ) -> Exploration:
     """Run the machine: so many runs of so many rules, the same for the same seed.
 
     :param shrink: whether to look for the smallest run that fails.
+    :param teller: tells the world of a run that failed.
     """
     kind = type(machine.__name__, (machine,), {"setup": setup})
     try:
         run_machine(kind, examples, steps, seed_number, shrink=shrink)
     except PromiseBrokenError as error:
-        trace = tell(setup.failed, error) if setup.failed is not None else None
-        return Exploration(setup.reached, error, trace)
-    return Exploration(setup.reached, None, None)
+        trace = teller(setup.failed, error) if setup.failed is not None else None
+        return Exploration(setup.reached, error, trace, required)
+    return Exploration(setup.reached, None, None, required)
 
 
 def run(check: Check, context: Context) -> Outcome:
@@ -168,16 +174,22 @@ def run(check: Check, context: Context) -> Outcome:
         return Outcome(check.id, Verdict.UNEXPECTED, f"the machine has lost its rules {', '.join(lost)}")
     examples, steps = sizes(check, context)
     found = explore(Setup(), examples, steps, context.seed)
-    outcome = partial(Outcome, check.id, properties=check.properties, figures=_figures(found))
+    return explored(
+        check,
+        found,
+        f"{examples} runs of {steps} rules, 1 to 5 replicas, {found.reached['steps']} steps (seed "
+        f"{context.seed}): clients saw what is promised; all {len(REQUIRED)} required things happened",
+    )
+
+
+def explored(check: Check, found: Exploration, said: str) -> Outcome:
+    """What comes of runs under the right rules; ``said`` if all is well."""
+    outcome = partial(Outcome, check.id, properties=check.properties, figures=figures(found))
     if found.problem is not None:
         return outcome(Verdict.UNEXPECTED, str(found.problem), counterexample=found.trace)
     if found.missed:
         return outcome(Verdict.UNEXPECTED, f"not reached: {', '.join(found.missed)}")
-    return outcome(
-        Verdict.CHECKED,
-        f"{examples} runs of {steps} rules, 1 to 5 replicas, {found.reached['steps']} steps (seed "
-        f"{context.seed}): clients saw what is promised; all {len(REQUIRED)} required things happened",
-    )
+    return outcome(Verdict.CHECKED, said)
 
 
 def run_variant(check: Check, context: Context) -> Outcome:
@@ -186,9 +198,14 @@ def run_variant(check: Check, context: Context) -> Outcome:
     broken = str(check.options["breaks"])
     setup = variant_setup(check.variant, broken)
     found = explore(setup, examples, steps, context.seed, focused(check.variant))
-    outcome = partial(Outcome, check.id, properties=check.properties, figures=_figures(found))
+    return refuted(check, found, f"{check.variant} kept {broken!r} in {examples} runs")
+
+
+def refuted(check: Check, found: Exploration, kept: str) -> Outcome:
+    """What comes of runs under a wrong rule; ``kept`` if it went unnoticed."""
+    outcome = partial(Outcome, check.id, properties=check.properties, figures=figures(found))
     if found.problem is None:
-        return outcome(Verdict.UNEXPECTED, f"{check.variant} kept {broken!r} in {examples} runs")
+        return outcome(Verdict.UNEXPECTED, kept)
     return outcome(Verdict.REFUTED, str(found.problem), counterexample=found.trace)
 
 
@@ -211,5 +228,6 @@ def right_setup(variant: str, broken: str) -> Setup:
     )
 
 
-def _figures(found: Exploration) -> dict[str, int | float | str]:
+def figures(found: Exploration) -> dict[str, int | float | str]:
+    """What was reached, by name."""
     return dict(sorted(found.reached.items()))

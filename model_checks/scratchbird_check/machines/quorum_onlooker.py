@@ -102,13 +102,7 @@ class Onlooker:
 
     def kept(self, name: int, before: replicas.Durable, after: replicas.Durable) -> None:
         """What a replica holds, before and after a step."""
-        for row, held in after.rows:
-            told = held.version not in self._forbidden and held.value not in self._forbidden_values
-            self.demand(
-                "honest",
-                told,
-                f"r{name} holds version {held.version} of row {row}, which was said not to be applied",
-            )
+        self.tells_the_truth(name, after)
         if after.incarnation == before.incarnation:
             for row, held in before.rows:
                 self.demand(
@@ -116,6 +110,16 @@ class Onlooker:
                     after.held(row).rank() >= held.rank(),
                     f"r{name} went from version {held.version} of row {row} to {after.held(row).version}",
                 )
+
+    def tells_the_truth(self, name: int, after: replicas.Durable) -> None:
+        """Nobody holds what was said not to be applied."""
+        for row, held in after.rows:
+            told = held.version not in self._forbidden and held.value not in self._forbidden_values
+            self.demand(
+                "honest",
+                told,
+                f"r{name} holds version {held.version} of row {row}, which was said not to be applied",
+            )
 
     def finish(self, history: History, models: Sequence[Model], promise: str) -> None:
         """Hold what clients saw against each of these models."""

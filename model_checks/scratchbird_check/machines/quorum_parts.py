@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scratchbird_check.variants.quorum import UncheckedSetting
 from scratchbird_history import operations as history
 from scratchbird_reference import quorum_operations as operations
-from scratchbird_reference import quorum_replica as replicas
-from scratchbird_reference.quorum_messages import Message, Mode, Setting
+from scratchbird_reference.quorum_messages import Mode, Setting
 
 ROWS = (7, 8)
 """The rows of every run."""
@@ -80,7 +80,8 @@ class Sent:
 
     sender: str
     receiver: str
-    body: Message
+    body: Any
+    """A message of part quorum, or of a part that is tried in the same world."""
     step: int
     arrived: int = 0
 
@@ -90,10 +91,10 @@ class Taken:
     """One step of the run, as it is told when something went wrong."""
 
     lane: str
-    event: operations.Event | replicas.Event
-    effects: operations.Effects
-    before: operations.State | replicas.State
-    after: operations.State | replicas.State
+    event: Any
+    effects: tuple[Any, ...]
+    before: Any
+    after: Any
     sent: Sent | None
 
 

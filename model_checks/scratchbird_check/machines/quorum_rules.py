@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -90,7 +90,7 @@ class Setup:
     """The promises that are judged; all of them if empty."""
     plans: tuple[Plan, ...] = LINEARIZABLE + EVENTUAL
     reached: Counter[str] = field(default_factory=Counter)
-    failed: World | None = None
+    failed: Any = None
     """The world of the last run that failed: after shrinking, that of the smallest one."""
 
 
@@ -98,6 +98,8 @@ class QuorumMachine(RuleBasedStateMachine):
     """Coordinators and replicas in one world. A subclass sets ``setup``."""
 
     setup: ClassVar[Setup]
+    exchanges: ClassVar[tuple[type, type]] = (Exchange, Exchanged)
+    """What a replica asks others that recovers, and what they answer."""
     world: World
 
     @initialize(
@@ -170,7 +172,7 @@ class QuorumMachine(RuleBasedStateMachine):
     def repeat(self, index: int, place: int, hears: Sequence[int], holds: Sequence[int]) -> None:
         """A client writes what it reserved, once more or for the first time, anywhere."""
         calls = [call for call in self.world.calls if call.reserved or self._repeats(call)]
-        number = self.world.repeat(_latest(calls, index), self.world.names[place])
+        number = self.world.repeat(latest(calls, index), self.world.names[place])
         if number is not None:
             self._advance(number, hears, holds)
 
@@ -182,7 +184,7 @@ class QuorumMachine(RuleBasedStateMachine):
         """Somebody asks what became of a write, one of the first or one of the last."""
         calls = [call for call in self.world.calls if call.version and call.kind is Kind.WRITE]
         if calls:
-            chosen = _latest(calls[::-1] if older else calls, index)
+            chosen = latest(calls[::-1] if older else calls, index)
             self._advance(self.world.look_up(chosen, self.world.names[place]), hears, holds)
 
     # --- messages -----------------------------------------------------------------------------------------
@@ -191,26 +193,26 @@ class QuorumMachine(RuleBasedStateMachine):
     @rule(index=indices, hears=some, holds=some)
     def go_on(self, index: int, hears: Sequence[int], holds: Sequence[int]) -> None:
         """An operation goes on."""
-        self._advance(_latest(list(self.world.asked), index), hears, holds)
+        self._advance(latest(list(self.world.asked), index), hears, holds)
 
     @precondition(lambda self: self.world.asked)
     @rule(index=indices, reached=some)
     def store(self, index: int, reached: Sequence[int]) -> None:
         """What is written reaches replicas; what they say is under way."""
-        self._requests(_latest(list(self.world.asked), index), reached, ())
+        self._requests(latest(list(self.world.asked), index), reached, ())
 
     @precondition(lambda self: self.world.asked)
     @rule(index=indices, reached=some)
     def respond(self, index: int, reached: Sequence[int]) -> None:
         """What replicas said to an operation arrives."""
-        self._responses(_latest(list(self.world.asked), index), reached)
+        self._responses(latest(list(self.world.asked), index), reached)
 
     @precondition(lambda self: self.world.messages)
     @rule(index=st.integers(0, 60), again=st.booleans())
     def deliver(self, index: int, again: bool) -> None:
         """Any message arrives; it may arrive again."""
         messages = self.world.messages
-        chosen = _latest(messages, index)
+        chosen = latest(messages, index)
         if any(other.step < chosen.step and other.receiver == chosen.receiver for other in messages):
             self.world.reached["a message overtook another"] += 1
         self.world.deliver(chosen, again=again)
@@ -226,7 +228,7 @@ class QuorumMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.messages)
     @rule(index=st.integers(0, 60))
     def lose(self, index: int) -> None:
-        self.world.messages.remove(_latest(self.world.messages, index))
+        self.world.messages.remove(latest(self.world.messages, index))
         self.world.reached["a message was lost"] += 1
 
     # --- time, clocks and disks -----------------------------------------------------------------------------
@@ -234,7 +236,7 @@ class QuorumMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.asked)
     @rule(index=indices)
     def deadline(self, index: int) -> None:
-        self.world.deadline(_latest(list(self.world.asked), index))
+        self.world.deadline(latest(list(self.world.asked), index))
 
     @rule(place=places, slow=st.booleans(), refuses=st.booleans())
     def clock(self, place: int, slow: bool, refuses: bool) -> None:
@@ -294,7 +296,7 @@ class QuorumMachine(RuleBasedStateMachine):
         """A replica stores what is written, and loses its disk while its acknowledgement is under way."""
         if (name := self._member(member)) is None:
             return
-        number = _latest(list(self.world.asked), index)
+        number = latest(list(self.world.asked), index)
         self._requests(number, (member,), ())
         self.world.lose_disk(name)
         self._exchanges(name, hears)
@@ -345,11 +347,14 @@ class QuorumMachine(RuleBasedStateMachine):
         if hasattr(self, "world"):
             try:
                 if self.world.problem is None:
-                    self._read_all()
-                    self.world.finish()
+                    self._last_things()
             finally:
                 if self.world.problem is not None:
                     self.setup.failed = self.world
+
+    def _last_things(self) -> None:
+        self._read_all()
+        self.world.finish()
 
     # --- helpers ------------------------------------------------------------------------------------------
 
@@ -426,7 +431,8 @@ class QuorumMachine(RuleBasedStateMachine):
     def _exchanges(self, name: int, hears: Sequence[int]) -> None:
         for member in hears:
             other = self._member(member)
-            for kind, sender, receiver in ((Exchange, name, other), (Exchanged, other, name)):
+            asks, answers = self.exchanges
+            for kind, sender, receiver in ((asks, name, other), (answers, other, name)):
                 for sent in [
                     item
                     for item in self.world.messages
@@ -436,5 +442,6 @@ class QuorumMachine(RuleBasedStateMachine):
                     self.world.deliver(sent)
 
 
-def _latest(items: Sequence[T], index: int) -> T:
+def latest(items: Sequence[T], index: int) -> T:
+    """One of these, counted from the end."""
     return items[-1 - index % len(items)]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from scratchbird_check.conformance.quorum_scene import effect_words
 from scratchbird_check.machines.promises import PromiseBrokenError
 from scratchbird_check.machines.quorum_parts import Taken
@@ -11,27 +15,44 @@ from scratchbird_check.traces.model import Arrow, Change, Kind, Step, Trace
 from scratchbird_check.traces.quorum import Json
 from scratchbird_reference import quorum_operations as operations
 from scratchbird_reference import quorum_replica as replicas
-from scratchbird_reference.quorum_messages import Answer, Held, Message, Write
+from scratchbird_reference.quorum_messages import Answer, Held, Write
 
 _KINDS: dict[str, Kind] = {"crash": "crash", "start": "start", "start_empty": "start", "deliver": "message"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How a part tells of events, effects and states."""
+
+    part: str
+    event: Callable[[Any], Json]
+    effect: Callable[[Any], Json]
+    state: Callable[[Any], Json]
+    words: Callable[[Sequence[Json]], str]
 
 
 def tell(world: World, problem: PromiseBrokenError) -> Trace:
     """Every step of the run; the last is the wrong one."""
     lanes = (*world.names, *(f"r{name}" for name in world.replicas))
+    forms = Forms("quorum", json_form.event_to_json, json_form.effect_to_json, _state, effect_words)
+    return told(world, problem, lanes, forms)
+
+
+def told(world: World, problem: PromiseBrokenError, lanes: tuple[str, ...], forms: Forms) -> Trace:
+    """The same in the forms of any part."""
     steps = [Step(0, None, "Init", "the beginning")]
     for number, taken in enumerate(world.taken, start=1):
-        steps.append(_step(number, taken, wrong=number == len(world.taken)))
+        steps.append(_step(number, taken, forms, wrong=number == len(world.taken)))
     config = {"setting": json_form.setting_to_json(world.plan.setting())}
     sentence = f"{problem.promise}: {problem.sentence}"
     title = "the smallest run that was found"
-    return Trace(title, "Hypothesis", "quorum", lanes, tuple(steps), sentence, problem.promise, config)
+    return Trace(title, "Hypothesis", forms.part, lanes, tuple(steps), sentence, problem.promise, config)
 
 
-def _step(number: int, taken: Taken, *, wrong: bool) -> Step:
-    event = json_form.event_to_json(taken.event)
-    effects = tuple(json_form.effect_to_json(effect) for effect in taken.effects)
-    before, after = _state(taken.before), _state(taken.after)
+def _step(number: int, taken: Taken, forms: Forms, *, wrong: bool) -> Step:
+    event = forms.event(taken.event)
+    effects = tuple(forms.effect(effect) for effect in taken.effects)
+    before, after = forms.state(taken.before), forms.state(taken.after)
     changes = tuple(
         Change(f"{key}[{taken.lane}]", _shown(before.get(key)), _shown(after.get(key)))
         for key in {**before, **after}
@@ -46,7 +67,7 @@ def _step(number: int, taken: Taken, *, wrong: bool) -> Step:
         number,
         taken.lane,
         name.title().replace("_", ""),
-        f"{what}: {effect_words(effects)}",
+        f"{what}: {forms.words(effects)}",
         changes,
         arrows,
         after,
@@ -63,7 +84,7 @@ def _state(state: operations.State | replicas.State) -> Json:
     return json_form.replica_to_json(state)
 
 
-def _about(message: Message) -> str:
+def _about(message: Any) -> str:
     """A message in a few words: ``write 5 "1"``."""
     name = type(message).__name__.lower()
     if isinstance(message, Answer | Write):

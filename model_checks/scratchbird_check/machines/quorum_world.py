@@ -308,7 +308,7 @@ class World:
                 self.tokens[call.process, call.row] = max(self._token(call), call.version)
             case operations.Outcome.INDETERMINATE:
                 call.version = reply.held.version
-                self._unsure.add(_text(call.value))
+                self._unsure.add(shown_value(call.value))
             case _:
                 self._ends(call, history.Outcome.FAIL)
 
@@ -491,7 +491,7 @@ class World:
 
 
 def _operation(call: Call) -> history.Operation:
-    arguments = () if call.kind is history.Kind.READ else (_text(call.value),)
+    arguments = () if call.kind is history.Kind.READ else (shown_value(call.value),)
     indeterminate = call.outcome is history.Outcome.INDETERMINATE
     return history.Operation(
         call.process,
@@ -506,8 +506,9 @@ def _operation(call: Call) -> history.Operation:
 
 
 def _shown(held: Held) -> str:
-    return _text(held.value) if held.version else NEVER_WRITTEN
+    return shown_value(held.value) if held.version else NEVER_WRITTEN
 
 
-def _text(value: bytes | None) -> str:
+def shown_value(value: bytes | None) -> str:
+    """As the history has it."""
     return json.dumps(None if value is None else value.decode())
