@@ -75,6 +75,10 @@ cdef class OfPlace(Value):
     cdef readonly tuple place       # (target, shard)
 
 
+cdef class Refused(OfPlace):
+    cdef Version at
+
+
 cdef class Drop(OfPlace):
     pass
 
@@ -308,6 +312,11 @@ cdef inline bint is_paid(Version held, Version hinted) noexcept nogil:
     return not below(held, hinted)
 
 
+cdef inline bint waits_below(Version closed, Version hinted) noexcept nogil:
+    """Whether a hint waits, because its target has closed this floor (HANDOFF.R4, HANDOFF.R9)."""
+    return not below(closed, hinted)
+
+
 cdef inline bint is_too_much(Limits limits, Py_ssize_t hints, int64_t size, int64_t oldest) noexcept:
     """Whether a target is given up with so many hints, bytes, and an oldest of this age (HANDOFF.R5)."""
     return hints > limits.most_hints or size > limits.most_bytes or oldest > limits.most_age_ns
@@ -398,7 +407,8 @@ cdef struct Pending:
     uint32_t priority           # above those of all below it, in both trees
     uint8_t is_open             # a write of this row and version is open: it is under way to its targets already
     uint8_t is_under_way        # it was sent, and not answered
-    uint8_t waits               # whether any of its part of the tree ORDER is neither
+    uint8_t is_aside            # its target has closed a floor that is not below it
+    uint8_t waits               # whether any of its part of the tree ORDER is none of these
 
 
 cdef class Place:
@@ -444,7 +454,7 @@ cdef class HintTable:
 
     cdef Pending *seek(self, int64_t row, int32_t target, Version at) noexcept
     cdef Pending *find(self, int64_t row, int32_t target, Version at) noexcept
-    cdef Pending *add(self, Hint hint, uint64_t order, bint is_open) except NULL
+    cdef Pending *add(self, Hint hint, bint is_open, bint is_aside) except NULL
     cdef int remove(self, Pending *node, list paid) except -1
     cdef int set_open(self, int64_t row, Version at, bint is_open) except -1
     cdef int sent(self, Pending *node, int64_t now) except -1
@@ -470,6 +480,7 @@ cdef class HintCore:
     cdef set coming_back            # places
     cdef dict exchanges             # whether the mark was closed when it began, by (place, other)
     cdef dict paces                 # Pace by target
+    cdef dict closed                # the highest floor that a target was heard to have closed, by place
     # What the catalog said last, and the limits.
     cdef readonly Setting setting
     cdef readonly Limits limits
@@ -480,6 +491,8 @@ cdef class HintCore:
 
     cdef int forget(self) except -1
     cdef int room(self, Py_ssize_t more) except -1
+    cdef int keep(self, Hint hint) except -1
+    cdef int answered(self, int32_t target) except -1
     cdef int take(self, object event, list out) except -1
     cdef int owe(self, Owe event, list out) except -1
     cdef bint is_given_up(self, tuple place) except -1

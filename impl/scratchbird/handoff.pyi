@@ -146,6 +146,12 @@ class OfPlace(Value):
     def place(self) -> _Place: ...
 
 @final
+class Refused(OfPlace):
+    def __init__(self, place: _Place, closed: _Version) -> None: ...
+    @property
+    def closed(self) -> int: ...
+
+@final
 class Drop(OfPlace): ...
 
 @final
@@ -194,6 +200,7 @@ HintEvent = (
     Owe
     | Ended
     | Acknowledged
+    | Refused
     | Tick
     | GiveUp
     | Drop

@@ -44,7 +44,7 @@ include "handoff_catalog.pxi"
 
 # For annotations.
 HintEvent = (
-    Owe | Ended | Acknowledged | Tick | GiveUp | Drop | KeepAgain | ExchangeBegun | Exchanged | TargetLostDisk
+    Owe | Ended | Acknowledged | Refused | Tick | GiveUp | Drop | KeepAgain | ExchangeBegun | Exchanged | TargetLostDisk
     | MoveBegun | MoveDone | Erased | Unreadable | Adopt | Crash
 )
 HintEffect = StoreHints | CopyHint | Pay | StoreMark | StoreMove | StoreLeast | Kept | SendHint | MayDrop | Repair
@@ -133,5 +133,6 @@ cdef dict progress_of(HintCore core):
             (target, pace.interval, pace.due, pace.shard)
             for target, pace in sorted(core.paces.items(), key=row_of)
         ],
+        "closed": sorted(core.closed.items()),
         "under_way": core.table.under_way(),
     }

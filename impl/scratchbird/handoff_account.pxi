@@ -75,6 +75,7 @@ cdef class HintCore:
         self.coming_back = set()
         self.exchanges = {}
         self.paces = {}
+        self.closed = {}
         return 0
 
     def step(self, event):
@@ -110,8 +111,7 @@ cdef class HintCore:
         with cython.critical_section(self):
             if self.table.find(hint.row, hint.target, hint.at) != NULL:
                 return False
-            self.table.add(hint, self.table.next_order, False)
-            self.table.next_order += 1
+            self.keep(hint)
         return True
 
     def located(self, target, shard, row, version, sequence):
@@ -183,6 +183,7 @@ cdef class HintCore:
 
         ``writes`` are (operation, shard, row, version, targets, left out), ``exchanges`` (place, other, whether
         the mark was closed when it began), ``paces`` (target, interval in ns, due at ns, the last shard or -1),
+        ``closed`` (place, the highest floor that its target was heard to have closed),
         ``under_way`` ((target, row, version), sent at ns), each ascending.
         """
         with cython.critical_section(self):
@@ -200,6 +201,8 @@ cdef class HintCore:
             return self.ended((<Ended> event).operation, out)
         if kind is Tick:
             return self.tick((<Tick> event).now_ns, out)
+        if kind is Refused:
+            return refused(self, event)
         if kind is GiveUp:
             target = self.table.targets.get((<GiveUp> event).target)
             if target is None:
@@ -273,8 +276,7 @@ cdef class HintCore:
         hint = hint_of_write(write)
         for target in fresh:
             hint.target = target
-            self.table.add(hint, self.table.next_order, True)
-            self.table.next_order += 1
+            self.keep(hint)
         if fresh:
             out.append(store_hints(event.operation, tuple(fresh)))
         self.set_least(least_of(self.least_write_quorum, self.setting.write_quorum), out)
@@ -290,6 +292,13 @@ cdef class HintCore:
         """Refuse what would go past the bound, before anything is changed."""
         if more > 0 and more > self.max_hints - self.table.count:
             raise TooManyHintsError(self.max_hints)
+        return 0
+
+    cdef int keep(self, Hint hint) except -1:
+        """As the newest; it waits while a write of its row and version is open, and below a closed floor."""
+        cdef object version = number_of(hint.at)
+        cdef bint is_aside = bool(self.closed) and version <= self.closed.get((hint.target, hint.shard), 0)
+        self.table.add(hint, (hint.row, version) in self.open_versions, is_aside)
         return 0
 
     cdef int ended(self, object operation, list out) except -1:
@@ -320,12 +329,10 @@ cdef class HintCore:
         cdef Target target = self.table.targets.get(event.target)
         cdef Version first
         cdef Pending *node
-        cdef Pace pace
         cdef list paid = []
         if target is not None:
             if event.row in target.rows_sent:
-                pace = self.pace_of(event.target)
-                pace.interval = after_answer(pace.interval, self.least_interval)
+                self.answered(event.target)
             first.high = first.low = 0
             while True:
                 node = self.table.seek(event.row, event.target, first)
@@ -336,6 +343,12 @@ cdef class HintCore:
                 self.table.remove(node, paid)
             pay(event.target, paid, out)
         return self.settle(out)
+
+    cdef int answered(self, int32_t target) except -1:
+        """A hint was answered in time (rule HANDOFF.R4)."""
+        cdef Pace pace = self.pace_of(target)
+        pace.interval = after_answer(pace.interval, self.least_interval)
+        return 0
 
     # --- delivery -------------------------------------------------------------------------------------------
 
@@ -519,6 +532,10 @@ cdef class HintCore:
         """Marks that were open are open, and their hints may still be there: they may go as before."""
         cdef OpenWrite write
         cdef Mark mark
+        cdef Version all_ = Version(<uint64_t> -1, <uint64_t> -1)
+        cdef bint unused = False
+        for place in self.closed:
+            set_aside(self, place, all_, False, &unused)
         for write in self.writes.values():
             self.table.set_open(write.row, write.at, False)
         for target in self.table.targets.values():

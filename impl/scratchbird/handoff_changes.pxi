@@ -9,6 +9,42 @@ cdef int lost_disk(HintCore core, int32_t target, list out) except -1:
     return core.forget_exchanges([place for place, _ in core.exchanges if place[0] == target])
 
 
+cdef int refused(HintCore core, Refused event) except -1:
+    """What it does not take waits, and does not stand in the way of what it takes (rule HANDOFF.R4).
+
+    It is not paid: the target may lack it until it has converged (HANDOFF.R10). When all have, it is. A floor
+    that is no news has set all aside already that it sets aside: the hints are looked at once for each.
+    """
+    cdef object closed = number_of(event.at)
+    cdef bint was_sent = False
+    if closed > core.closed.get(event.place, 0):
+        core.closed[event.place] = closed
+        set_aside(core, event.place, event.at, True, &was_sent)
+        if was_sent:
+            core.answered(event.place[0])
+    return 0
+
+
+cdef int set_aside(HintCore core, tuple place, Version closed, bint is_aside, bint *was_sent) except -1:
+    """Let the hints of a place wait that are not above a floor, or not any more."""
+    cdef Place there = core.table.place_of(place)
+    cdef list found = []
+    cdef Pending *node
+    if there is None:
+        return 0
+    collect(there.root, ORDER, found)
+    for address in found:
+        node = <Pending *> <size_t> address
+        if waits_below(closed, node.at):
+            node.is_aside = is_aside
+            if node.is_under_way:
+                was_sent[0] = True
+                core.table.arrived(node)
+            else:
+                core.table.touch(node)
+    return 0
+
+
 cdef frozenset with_newcomers(HintCore core, int64_t shard, frozenset targets):
     """And who takes the place of one of them (rule HANDOFF.R7)."""
     if not core.newcomers:
@@ -48,9 +84,7 @@ cdef int move_begun(HintCore core, MoveBegun event, list out) except -1:
             hint = hint_of_write(write)
         hint.target = event.newcomer
         hint.number = UNKNOWN
-        is_open = (hint.row, number_of(hint.at)) in core.open_versions
-        core.table.add(hint, core.table.next_order, is_open)
-        core.table.next_order += 1
+        core.keep(hint)
     for write in core.writes.values():
         if write.shard == shard and target in write.targets:
             write.targets |= {event.newcomer}
@@ -101,7 +135,7 @@ cdef int move_done(HintCore core, tuple place, list out) except -1:
 
 
 cdef int erased(HintCore core, Erased event, list out) except -1:
-    """The rows are deleted at this version: a hint at or below it is paid, whenever it was made."""
+    """Nobody is owed what is at or below this version: such a hint is paid, whenever it was made."""
     cdef Pending *node
     cdef list found, paid
     for place in core.table.places():

@@ -217,6 +217,23 @@ cdef class OfPlace(Value):
 
 @cython.final
 @cython.no_gc
+cdef class Refused(OfPlace):
+    """A target said that it takes nothing at or below a floor that it has closed (rule HANDOFF.R9)."""
+
+    __match_args__ = ("place", "closed")
+
+    def __init__(self, place, closed):
+        self.place = place_pair(place)
+        read_version(closed, "version", 1, &self.at)
+
+    @property
+    def closed(self):
+        """The 128-bit number of the floor."""
+        return number_of(self.at)
+
+
+@cython.final
+@cython.no_gc
 cdef class Drop(OfPlace):
     """The answer to :class:`MayDrop`: its mark is durable, the hints may go."""
 
@@ -282,7 +299,8 @@ cdef class MoveDone(OfPlace):
 @cython.final
 @cython.no_gc
 cdef class Erased(Value):
-    """The rows of a shard were dropped or truncated at a version (rule HANDOFF.R7)."""
+    """A shard's rows at or below a version were dropped or truncated (rule HANDOFF.R7), or their past is the same
+    everywhere: all replicas have converged at this floor (rule HANDOFF.R11)."""
 
     __match_args__ = ("shard", "version")
 

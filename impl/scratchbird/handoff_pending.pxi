@@ -22,7 +22,7 @@ cdef inline void sum_up(Pending *node) noexcept nogil:
     cdef int side
     cdef Pending *part
     node.oldest_ns = node.since_ns
-    node.waits = not (node.is_open or node.is_under_way)
+    node.waits = not (node.is_open or node.is_under_way or node.is_aside)
     for side in range(ORDER, ORDER + 2):
         part = node.link[side]
         if part != NULL:
@@ -92,12 +92,12 @@ cdef void sum_up_to(Pending *root, Pending *node) noexcept nogil:
 
 
 cdef Pending *first_waiting(Pending *root) noexcept nogil:
-    """The oldest hint of a tree ORDER that is neither open nor under way; one there must be."""
+    """The oldest hint of a tree ORDER that waits to be sent; one there must be."""
     cdef Pending *left = root.link[ORDER]
     while True:
         if left != NULL and left.waits:
             root = left
-        elif not (root.is_open or root.is_under_way):
+        elif not (root.is_open or root.is_under_way or root.is_aside):
             return root
         else:
             root = root.link[ORDER + 1]
@@ -197,8 +197,8 @@ cdef class HintTable:
                 node = node.link[ROWS]
         return found
 
-    cdef Pending *add(self, Hint hint, uint64_t order, bint is_open) except NULL:
-        """Keep a hint that is not there; whether a write of its row and version is open."""
+    cdef Pending *add(self, Hint hint, bint is_open, bint is_aside) except NULL:
+        """Keep a hint that is not there, as the newest."""
         cdef Target target = self.targets.get(hint.target)
         cdef Place place = None if target is None else target.places.get(hint.shard)
         cdef Pending *node = <Pending *> PyMem_Calloc(1, sizeof(Pending))
@@ -219,10 +219,12 @@ cdef class HintTable:
         node.since_ns = hint.since_ns
         node.number = hint.number
         node.size = hint.size
-        node.order = order
+        node.order = self.next_order
+        self.next_order += 1
         node.target = hint.target
         node.place = <void *> place
         node.is_open = is_open
+        node.is_aside = is_aside
         self.by_row = with_node(self.by_row, node, ROWS)
         place.root = with_node(place.root, node, ORDER)
         place.count += 1

@@ -55,6 +55,7 @@ REQUIRED = frozenset(
         "Owe": "StoreHints StoreLeast Kept,StoreHints Kept,Kept,StoreLeast Kept,error",
         "Ended": "nothing,StoreLeast,StoreMark Repair",
         "Acknowledged": "nothing,Pay,Pay StoreLeast,error",
+        "Refused": "nothing,error",
         "Tick": "nothing,SendHint,StoreMark MayDrop,MayDrop,StoreMark MayDrop SendHint,MayDrop SendHint",
         "GiveUp": "nothing,StoreMark MayDrop,MayDrop",
         "Drop": "nothing,Pay",
@@ -79,6 +80,8 @@ REQUIRED = frozenset(
     "a hint was dropped while its write was open",
     "a hint was late",
     "a newcomer was owed a write of its own",
+    "a hint that was sent was refused",
+    "a hint was set aside, and a newer one of its shard was sent",
     "a newcomer was owed an open write that its hint had an older time of",
     "a write was owed to a newcomer as well",
     "an answer sped a target up",
@@ -276,6 +279,7 @@ class HintMachine(RuleBasedStateMachine):
         assert progress["paces"] == [
             (target, pace.interval_ns, pace.due_ns, pace.shard) for target, pace in volatile.paces
         ]
+        assert progress["closed"] == sorted(volatile.closed)
         assert progress["under_way"] == sorted(volatile.under_way)
         state = self.core.state()
         assert state["coming_back"] == [list(place) for place in sorted(volatile.coming_back)]
@@ -302,6 +306,16 @@ class HintMachine(RuleBasedStateMachine):
             )
         if name == "Acknowledged":
             reached["an answer sped a target up"] += paces != was
+        if name == "Refused":
+            reached["a hint that was sent was refused"] += before.volatile.under_way != now.volatile.under_way
+        if name == "Tick":
+            closed = dict(now.volatile.closed)
+            aside = {
+                hint.place for hint in now.durable.hints if hint.held.version <= closed.get(hint.place, 0)
+            }
+            reached["a hint was set aside, and a newer one of its shard was sent"] += any(
+                isinstance(effect, production.SendHint) and effect.hint.place in aside for effect in came
+            )
         if name == "Drop":
             reached["a hint was dropped while its write was open"] += (
                 now.volatile.writes != before.volatile.writes
@@ -398,6 +412,22 @@ class HintMachine(RuleBasedStateMachine):
                 version = draw(st.sampled_from((like.held.version, like.held.version, version)))
             events.append(account.Acknowledged(target, row, version))
         self.take(*events)
+
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        """A target has closed a floor: more often one that something sent to it is below."""
+        draw = data.draw
+        place, closed = self.draw_place(draw), draw(st.sampled_from((0, *VERSIONS)))
+        sent = {key for key, _ in self.state.volatile.under_way}
+        hints = [hint for hint in self.state.durable.hints if hint.key in sent]
+        if hints and draw(st.booleans()):
+            like = draw(st.sampled_from(hints))
+            place, closed = like.place, like.held.version
+        self.take(account.Refused(place, closed))
+        for number, _ in self.state.volatile.writes:
+            if draw(st.booleans()):
+                self.take(account.Ended(number))
+        self.tick(3 * SECOND)
 
     @rule(jump=st.sampled_from(JUMPS))
     def tick(self, jump: int) -> None:
@@ -664,6 +694,11 @@ class PaysTheSame(Rules):
         return held_version == hinted_version
 
 
+class SendsBelowTheFloor(Rules):
+    def waits_below(self, closed: int, hinted_version: int) -> bool:
+        return hinted_version < closed
+
+
 class BoundIsExclusive(Rules):
     def is_too_much(self, limits: Limits, hints: int, size: int, oldest_ns: int) -> bool:
         return hints >= limits.most_hints or size > limits.most_bytes or oldest_ns > limits.most_age_ns
@@ -709,6 +744,7 @@ WRONG = [
     LeavesNoneOut,
     LeavesOutWhoComesBack,
     PaysTheSame,
+    SendsBelowTheFloor,
     BoundIsExclusive,
     BytesAreFree,
     AgeIsFree,

@@ -66,6 +66,7 @@ from scratchbird.handoff import (
     PurgeBelow,
     Recovered,
     RecoveredPast,
+    Refused,
     Repair,
     ReplicaLostDisk,
     SayClosed,
@@ -161,6 +162,7 @@ VALUES: tuple[Value, ...] = (
     owe(1),
     Ended(1),
     Acknowledged(1, ROW, 0),
+    Refused((1, SHARD), F),
     Tick(NOW),
     GiveUp(1),
     Drop((1, SHARD)),
@@ -252,6 +254,7 @@ def test_what_a_value_is_shown_as_besides_its_parts() -> None:
         (lambda: Tick(0.5), "now_ns 0.5 is no whole number"),  # type: ignore[arg-type]
         (lambda: Tick((1 << 62) + 1), "now_ns 4611686018427387905 is out of range"),
         (lambda: GiveUp(-1), "target -1 is out of range"),
+        (lambda: Refused((1, 2), 0), "version 0 is out of range: it must be from 1"),
         (lambda: Drop(3), "place: 3 is no pair: pass .target, shard."),  # type: ignore[arg-type]
         (lambda: Drop((1, 2, 3)), "is no pair"),  # type: ignore[arg-type]
         (lambda: Drop((-1, 2)), "target -1 is out of range"),
@@ -769,6 +772,35 @@ def test_a_newcomer_is_owed_a_repair_where_the_target_is() -> None:
     assert again.moves() == [(place, 4)]
     assert again.state()["moves"] == [{"place": [3, SHARD], "newcomer": 4}]
     assert again.step(owe(1)) == (StoreHints(1, (1, 2, 3, 4)), Kept(1))
+
+
+def test_a_move_that_is_done_closes_no_mark_of_the_target_that_left() -> None:
+    core = HintCore(SETTING)
+    place = (3, SHARD)
+    run(core, owe(1), GiveUp(3), Drop(place), KeepAgain(place), owe(2), MoveBegun(place, 4))
+    assert core.state()["coming_back"] == [list(place)]
+    run(core, MoveDone(place))
+    assert core.state()["coming_back"] == []
+    assert run(core, Ended(1), Ended(2)) == ()
+
+
+def test_a_hint_below_a_closed_floor_waits_and_lets_newer_ones_pass() -> None:
+    core = HintCore(SETTING, Limits(per_second=1, most_under_way=1))
+    for number in range(1, 7):
+        run(core, Owe(number, SHARD, Intent(number, Held(number), (3,)), NOW), Ended(number))
+    assert versions(core.step(Tick(NOW))) == [1]
+    assert core.step(Refused((3, SHARD), 3)) == ()
+    assert core.step(Refused((3, SHARD), 2)) == ()
+    assert core.progress()["closed"] == [((3, SHARD), 3)]
+    assert core.progress()["under_way"] == []
+    assert versions(core.step(Tick(NOW + SECOND_NS))) == [4]
+    run(core, Acknowledged(3, 4, 4), Owe(7, SHARD, Intent(7, Held(3), (3,)), NOW), Ended(7))
+    assert versions(core.step(Tick(NOW + 2 * SECOND_NS))) == [5]
+    assert len(core) == 6  # They are kept until all have converged.
+    assert core.step(Crash()) == ()
+    assert versions(core.step(Tick(NOW + 2 * SECOND_NS))) == [1]
+    core.step(Erased(SHARD, 3))
+    assert [hint.version for hint in core.hints(3, SHARD)] == [5, 6]
 
 
 # --- floors -----------------------------------------------------------------------------------------------
