@@ -30,18 +30,15 @@ SEEDS = 4
 FOUND = {
     "closes_over_open_writes": "account",
     "cleared_by_an_earlier_exchange": "account",
-    "cleared_by_one": "account",
     "stops_without_mark": "account",
     "removed_on_send": "account",
-    "paid_by_any_answer": "account",
     "leaves_out_while_coming_back": "returns",
     "takes_below_closed": "agree",
-    "settles_alone": "agree",
     "starts_open": "agree",
     "absent_is_nothing": "seen",
     "purges_by_time": "seen",
 }
-"""Those that are found soon."""
+"""Those that are found soon; the manifest has others, with more runs."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +105,7 @@ def test_a_wrong_rule_is_found(variant: str) -> None:
     assert found.trace.steps[-1].wrong
 
 
-@pytest.mark.parametrize("variant", ["closes_over_open_writes", "settles_alone"])
+@pytest.mark.parametrize("variant", ["closes_over_open_writes", "takes_below_closed"])
 def test_the_right_rule_keeps_the_promise_in_the_same_runs(variant: str) -> None:
     found = explore(right_setup(variant, FOUND[variant]), 150, 8, 0, focused(variant))
     assert found.problem is None, str(found.problem)

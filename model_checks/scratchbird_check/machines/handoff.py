@@ -89,7 +89,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "cleared_by_an_earlier_exchange": MARKS,
     "cleared_by_one": MARKS,
     "stops_without_mark": (*MARKS, "drop"),
-    "leaves_out_while_coming_back": MARKS,
+    "leaves_out_while_coming_back": ("commit", "give_up", "keep_again", "go_on"),
     "paid_by_any_answer": ("commit", "store", "respond", "tick"),
     "makes_up_at_once": PACE,
     "removed_on_send": (*PACE, "hints_arrive"),
