@@ -6,9 +6,8 @@
 # from 0 to 2**62: so far that no difference between two of them leaves 64 bits. A floor is a version.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from scratchbird.quorum cimport Held, Intent, ReplicaCore, Send, Setting, Value, Version, below, same
-from scratchbird.quorum cimport Exchanged as ExchangedRows
-from scratchbird.quorum cimport Deliver, Query, StartEmpty, Write
+from scratchbird.quorum cimport Deliver, Exchanged as ExchangedRows, Held, Intent, Query, ReplicaCore, Send, Setting
+from scratchbird.quorum cimport StartEmpty, Value, Version, Write, below, same
 
 cdef enum:
     SECOND = 1000000000         # in ns
@@ -300,10 +299,8 @@ cdef inline int64_t after_answer(int64_t interval, int64_t least) noexcept nogil
 
 
 cdef inline int64_t due_from(int64_t due, int64_t now) noexcept nogil:
-    """Since when a delivery is due, at most CATCH_UP ago: the pace is kept (HANDOFF.R4).
-
-    Nor more than a second ahead, which only a clock that was set back can say.
-    """
+    """Since when a delivery is due, at most CATCH_UP ago: the pace is kept (HANDOFF.R4). Nor more than a second
+    ahead, which only a clock that was set back can say."""
     return min(max(due, now - CATCH_UP), now + SECOND)
 
 
@@ -356,6 +353,12 @@ cdef inline bint tells_past(Version closed, Version floor) noexcept nogil:
     where something at or below the floor stood, and an other that is not told of it would have neither.
     """
     return not below(closed, floor)
+
+
+cdef inline bint is_void(Version proposed, Version all_converged) noexcept nogil:
+    """Whether a disk that is lost now voids the proposed floor: what others merged from it may be gone from all
+    that it will merge itself (HANDOFF.R13)."""
+    return below(all_converged, proposed)
 
 
 cdef inline bint has_converged(Setting setting, Py_ssize_t merged) noexcept:
@@ -585,6 +588,7 @@ cdef class FloorCatalog:
     cdef set closed_by
     cdef dict converged_as          # the incarnation in which it converged, by replica
     cdef Version all_converged_at
+    cdef readonly bint voided       # a disk was lost before all had converged at the proposed floor
 
     cdef int take(self, object event, list out) except -1
     cdef int propose(self, Version floor, list out) except -1

@@ -101,15 +101,18 @@ cdef class FloorCatalog:
     :param closed: the replicas that have closed it.
     :param converged: (replica, incarnation) of each that has converged at it.
     :param all_converged: the highest floor at which all have converged, or 0.
+    :param voided: whether a disk was lost before all had converged at the proposed floor (rule HANDOFF.R13).
     :raises CallerError: if a value is out of range.
     """
 
-    def __cinit__(self, setting, incarnations, *, proposed=0, closed=(), converged=(), all_converged=0):
+    def __cinit__(self, setting, incarnations, *, proposed=0, closed=(), converged=(), all_converged=0, voided=False):
         check_is(setting, Setting, "setting")
         self.setting = setting
         self.lives = dict(told_by(incarnations).pairs)
         read_version(proposed, "proposed", 0, &self.proposed_at)
         read_version(all_converged, "all_converged", 0, &self.all_converged_at)
+        check_is(voided, bool, "voided")
+        self.voided = voided
         self.closed_by = set(replica_set(closed, "closed"))
         self.converged_as = dict(told_by(converged).pairs)
 
@@ -161,6 +164,7 @@ cdef class FloorCatalog:
                 "closed": sorted(self.closed_by),
                 "converged": pairs_of(self.converged_as),
                 "all_converged": f"{number_of(self.all_converged_at):x}",
+                "void": self.voided,
             }
 
     # Steps.
@@ -184,14 +188,14 @@ cdef class FloorCatalog:
         raise CallerError(f"{shown(event)} is no event of the catalog: pass one of this module's")
 
     cdef int propose(self, Version floor, list out) except -1:
-        """One floor after the other: the next may be proposed when all have converged at this one.
+        """One floor after the other: the next one when all have converged at this one, or none will.
 
         A replica that closes the next one has to merge the past anew. So nothing but the end of it depends on
         this: a floor that rises too fast would never be reached.
         """
         if not below(self.proposed_at, floor):
             raise CallerError(f"floor {number_of(floor)} is not above {self.proposed}: floors rise")
-        if not same(self.proposed_at, self.all_converged_at):
+        if not same(self.proposed_at, self.all_converged_at) and not self.voided:
             raise CallerError(
                 f"floor {number_of(floor)}: not all replicas have converged at {self.proposed} yet; wait for "
                 f"{sorted(self.setting.members.difference(self.converged_as))}"
@@ -199,12 +203,13 @@ cdef class FloorCatalog:
         self.proposed_at = floor
         self.closed_by = set()
         self.converged_as = {}
+        self.voided = False
         return self.tell_all(at_floor(Propose.__new__(Propose), floor), out)
 
     cdef int closed_one(self, Closed event, list out) except -1:
         cdef bint was_closed = self.all_closed()
-        if not same(event.at, self.proposed_at):
-            return 0  # Of an older floor.
+        if self.voided or not same(event.at, self.proposed_at):
+            return 0  # Nothing comes of that floor, or it is an older one.
         self.closed_by.add(event.replica)
         if self.all_closed() and not was_closed:
             self.tell_all(at_floor(AllClosed.__new__(AllClosed), self.proposed_at), out)
@@ -212,7 +217,9 @@ cdef class FloorCatalog:
 
     cdef int converged_one(self, Converged event, list out) except -1:
         """What a replica said before it lost its disk is not counted (rule HANDOFF.R13)."""
-        if not same(event.at, self.proposed_at) or event.incarnation != self.lives.get(event.replica, 0):
+        if self.voided or not same(event.at, self.proposed_at):
+            return 0
+        if event.incarnation != self.lives.get(event.replica, 0):
             return 0
         self.converged_as[event.replica] = max(event.incarnation, self.converged_as.get(event.replica, 0))
         if same(self.all_converged_at, self.proposed_at) or len(self.converged_as) < self.setting.size:
@@ -228,7 +235,10 @@ cdef class FloorCatalog:
                 f"higher one, or what it said before still counts"
             )
         self.lives[event.replica] = event.incarnation
-        self.converged_as.pop(event.replica, None)
+        if is_void(self.proposed_at, self.all_converged_at):
+            self.closed_by = set()
+            self.converged_as = {}
+            self.voided = True
         return 0
 
     cdef int answer(self, int32_t replica, list out) except -1:

@@ -95,6 +95,7 @@ REQUIRED = frozenset(
     "a late write was refused at a settled replica",
     "the floor itself was acknowledged",
     "the catalog told of both floors",
+    "a floor was void, and the next one proposed",
     "what a replica said before it lost its disk did not count",
     "3 replicas",
     "4 replicas",
@@ -174,6 +175,8 @@ class Node:
         self.reached[f"{name}: {short or 'nothing'}"] += 1
         if isinstance(self.state, handoff_replica.State):
             self.notice(name, event, before, theirs)
+        if name == "ProposeFloor":
+            self.reached["a floor was void, and the next one proposed"] += before.void
         if name == "Ask":
             told = [effect.what for effect in theirs if isinstance(effect, handoff_catalog.Tell)]
             self.reached["the catalog told of both floors"] += len({what.floor for what in told}) > 1
@@ -222,6 +225,7 @@ class Node:
                 "closed": sorted(state.closed),
                 "converged": [list(pair) for pair in state.converged],
                 "all_converged": f"{state.all_converged:x}",
+                "void": state.void,
             }
         elif isinstance(state, handoff_floor.State):
             assert self.core.state() == floor_state(state)
@@ -276,7 +280,7 @@ class FloorMachine(RuleBasedStateMachine):
         )
         incarnations = tuple(self.lives.items())
         self.catalog = Node(
-            handoff_catalog.Catalog(),
+            handoff_catalog.Catalog(self.floor_rules),
             handoff_catalog.State(self.setting, incarnations),
             production.FloorCatalog(ours(self.setting), incarnations),
             self.reached,
@@ -342,7 +346,7 @@ class FloorMachine(RuleBasedStateMachine):
     def get_there(self, steps: int, rounds: int, rise: bool) -> None:
         """Most often all converge and settle at a floor, which may be a new one."""
         catalog = self.catalog.state
-        if rise and catalog.proposed == catalog.all_converged:
+        if rise and (catalog.void or catalog.proposed == catalog.all_converged):
             self.propose(1, False)
         for _ in range(rounds):
             self.heap.clear()
@@ -567,6 +571,11 @@ class PurgesTheFloorNot(Rules):
         return held.value is None and held.version < floor
 
 
+class NeverVoid(Rules):
+    def is_void(self, proposed: int, all_converged: int) -> bool:
+        return False
+
+
 class PurgesValues(Rules):
     def may_purge(self, floor: int, held: Held) -> bool:
         return held.version <= floor
@@ -585,6 +594,7 @@ WRONG = [
     ConvergesWithFewer,
     SettlesAlone,
     PurgesTheFloorNot,
+    NeverVoid,
     PurgesValues,
     BelievesTheFloor,
 ]

@@ -997,10 +997,12 @@ def test_the_catalog_proposes_one_floor_after_the_other() -> None:
     assert run(core, Converged(1, F, 1), Converged(2, F, 1), Converged(3, F, 2), Converged(3, F - 1, 1)) == ()
     with pytest.raises(CallerError, match=r"not all replicas have converged at 10 yet; wait for \[3\]"):
         core.step(ProposeFloor(F + 1))
+    assert core.step(Converged(3, F, 1)) == tuple(Tell(one, AllConverged(F)) for one in (1, 2, 3))
+    assert core.step(Converged(2, F, 1)) == ()
     run(core, ReplicaLostDisk(2, 2))
-    assert core.step(Converged(3, F, 1)) == ()
+    assert not core.voided  # All had converged: each may settle there.
     assert core.step(Converged(2, F, 1)) == ()  # What it said before it lost its disk does not count.
-    assert core.step(Converged(2, F, 2)) == tuple(Tell(one, AllConverged(F)) for one in (1, 2, 3))
+    assert core.converged == ((1, 1), (2, 1), (3, 1))
     assert core.step(Converged(2, F, 2)) == ()
     assert core.closed == {1, 2, 3}
     assert core.converged == ((1, 1), (2, 2), (3, 1))
@@ -1022,6 +1024,7 @@ def test_the_catalog_proposes_one_floor_after_the_other() -> None:
         "closed": [],
         "converged": [],
         "all_converged": "a",
+        "void": False,
     }
     again = FloorCatalog(
         SETTING,
@@ -1033,6 +1036,23 @@ def test_the_catalog_proposes_one_floor_after_the_other() -> None:
     )
     assert again.state() == core.state()
     assert again.setting == SETTING
+
+
+def test_a_floor_is_void_when_a_disk_is_lost_before_all_have_converged() -> None:
+    core = FloorCatalog(SETTING, ((1, 1), (2, 1), (3, 1)))
+    run(core, ProposeFloor(F), Closed(1, F), Closed(2, F), Closed(3, F), Converged(1, F, 1))
+    assert run(core, ReplicaLostDisk(2, 2)) == ()
+    assert (core.voided, core.closed, core.converged) == (True, frozenset(), ())
+    for event in (Closed(1, F), Closed(2, F), Closed(3, F), Converged(1, F, 1)):
+        assert core.step(event) == ()
+    assert (core.closed, core.converged) == (frozenset(), ())
+    assert core.step(AskFloor(1)) == (Tell(1, Propose(F)),)
+    again = FloorCatalog(SETTING, core.incarnations, proposed=F, voided=True)
+    assert again.state() == core.state()
+    assert core.step(ProposeFloor(F + 1)) == tuple(Tell(one, Propose(F + 1)) for one in (1, 2, 3))
+    assert not core.voided
+    with pytest.raises(CallerError, match="voided 1 is no bool"):
+        FloorCatalog(SETTING, (), voided=1)  # type: ignore[arg-type]
 
 
 def test_settings_may_be_eventual() -> None:
