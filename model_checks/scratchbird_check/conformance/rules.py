@@ -62,6 +62,7 @@ HANDOFF_COORDINATOR: dict[str, tuple[int, ...]] = {
     "owe": (1, 2, 5, 6),
     "ended": (5,),
     "acknowledged": (3, 4),
+    "refused": (4, 9),
     "tick": (3, 4, 5),
     "give_up": (5,),
     "drop": (5,),

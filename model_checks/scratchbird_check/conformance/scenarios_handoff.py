@@ -110,6 +110,28 @@ def pace() -> Recorder:
     return scene.run
 
 
+def waiting_aside() -> Recorder:
+    scene = Scene(
+        "waiting_aside",
+        "Hints below a floor that their target has closed wait, and stand in the way of none that is newer; "
+        "when all have converged they are paid (HANDOFF.R4, HANDOFF.R9, HANDOFF.R11).",
+        limits={"most_under_way": 1},
+    )
+    scene.commits("1", "5", 1, 2)
+    scene.commits("2", "b", 1, 2)
+    scene.tick(SECOND, "hint 5>3")
+    scene.account("refused", place=[3, 0], closed="9")
+    scene.account("refused", place=[3, 0], closed="8")  # Overtaken.
+    scene.account("refused", "error", place=[3, 0], closed="0")
+    scene.account("refused", place=[2, 0], closed="f")  # Nothing is under way to it.
+    scene.tick(2 * SECOND, "hint b>3")
+    scene.acknowledged("b", 3, row="8")
+    scene.account("erased", shard=0, version="9")
+    scene.account("crash")
+    scene.tick(3 * SECOND, "hint b>3")
+    return scene.run
+
+
 def silence() -> Recorder:
     scene = Scene(
         "silence",
@@ -412,7 +434,8 @@ def mistakes() -> Recorder:
 
 
 SCENARIOS = (
-    account, no_votes, repeated, delivery, pace, silence, turns, giving_up, coming_back, given_up_again,
-    open_at_a_crash, paying, paid_by_one, lost_target, what_changes, moving,
+    account, no_votes, repeated, delivery, pace,
+    waiting_aside, silence, turns, giving_up, coming_back,
+    given_up_again, open_at_a_crash, paying, paid_by_one, lost_target, what_changes, moving,
     moving_to_one_that_is_owed, mistakes,
 )  # fmt: skip

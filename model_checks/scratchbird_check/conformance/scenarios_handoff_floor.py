@@ -220,9 +220,8 @@ def floor_beside_a_value() -> Recorder:
 def lost_disk() -> Recorder:
     scene = Scene(
         "lost_disk",
-        "A replica that lost its disk starts closed at the highest floor that was proposed, and settles "
-        "with the first that tells it that it has; what it said of converging before does not count "
-        "(HANDOFF.R13).",
+        "A replica that lost its disk starts closed at the highest floor that was proposed. Where not all "
+        "had converged at it, that floor is void: nobody settles there, and a higher one begins anew (HANDOFF.R13).",
     )
     scene.writes("5", *REPLICAS)
     scene.writes("6", 1, 2, value=None)
@@ -244,8 +243,14 @@ def lost_disk() -> Recorder:
     scene.hands(2, 3, "recovered_past")  # It has recovered: nothing more comes of it.
     scene.converges(1)
     scene.converges(2)
-    scene.converges(3, incarnation=2, expects="all converged a>1,2,3")
-    scene.told("all_converged", *REPLICAS, expects="below a")
+    scene.converges(3, incarnation=2)
+    scene.catalog("ask", "propose a>1", replica=1)
+    scene.all_close("f")
+    scene.catalog("converged", replica=3, floor="f", incarnation=1)  # Of a life that is over.
+    scene.converges(1, floor="f")
+    scene.converges(2, floor="f")
+    scene.converges(3, floor="f", incarnation=2, expects="all converged f>1,2,3")
+    scene.told("all_converged", *REPLICAS, expects="below f")
     return scene.run
 
 

@@ -237,11 +237,19 @@ class World(quorum_world.World):
             self._arrives(sent, again)
             self.at_catalog(body, sent)
             return True
+        if sent.sender == CATALOG and sent.receiver in self.coordinators:
+            self._arrives(sent, again)
+            if self.coordinators[sent.receiver].volatile is not None:
+                self.at_keeper(sent.receiver, account.Erased(SHARD, body))
+            return True
         if sent.sender == CATALOG:
             return self._arrives(sent, again) and self._told(int(sent.receiver[1:]), body, sent)
         if isinstance(body, handoff_replica.BelowFloor):
             self._arrives(sent, again)
             self.reached["a write was refused below the floor"] += 1
+            if self.coordinators[sent.receiver].volatile is not None:
+                place = int(sent.sender[1:]), SHARD
+                self.at_keeper(sent.receiver, account.Refused(place, body.closed))
             return True
         state = self.coordinators.get(sent.receiver)
         if state is not None and state.volatile is not None and isinstance(body, Acknowledgement):
@@ -379,10 +387,13 @@ class World(quorum_world.World):
         self._took(Taken(CATALOG, event, told, before, self.catalog, sent))
         for item in told:
             self.messages.append(Sent(CATALOG, f"r{item.to}", item.what, len(self.taken)))
+        if self.catalog.all_converged > before.all_converged:
+            for name in self.keepers:
+                self.messages.append(Sent(CATALOG, name, self.catalog.all_converged, len(self.taken)))
 
     def propose(self, ahead: int) -> bool:
         """A floor is proposed: below the newest versions, among them, or above all."""
-        if self.catalog.proposed != self.catalog.all_converged:
+        if self.catalog.proposed != self.catalog.all_converged and not self.catalog.void:
             return False
         floor = max(1, max(self._versions, default=1) + ahead)
         while floor in self._versions or floor <= self.catalog.proposed:

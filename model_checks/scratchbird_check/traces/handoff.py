@@ -68,6 +68,7 @@ HINTS_EVENTS: dict[str, Any] = {
     "owe": account.Owe,
     "ended": account.Ended,
     "acknowledged": account.Acknowledged,
+    "refused": account.Refused,
     "tick": account.Tick,
     "give_up": account.GiveUp,
     "drop": account.Drop,
@@ -194,6 +195,7 @@ def catalog_to_json(state: catalog.State) -> Json:
         "closed": sorted(state.closed),
         "converged": quorum.plain(state.converged, "incarnations"),
         "all_converged": hexadecimal(state.all_converged),
+        "void": state.void,
     }
 
 
@@ -257,7 +259,7 @@ def _pair(value: Any, name: str) -> tuple[int, int]:
 
 _READERS: dict[str, quorum.Reader] = {
     **quorum.READERS,
-    **dict.fromkeys(("floor", "proposed", "settled", "now_ns"), quorum.number),
+    **dict.fromkeys(("floor", "closed", "proposed", "settled", "now_ns"), quorum.number),
     **dict.fromkeys(("shard", "target", "other", "replica", "newcomer"), quorum.count),
     "place": _pair,
     "message": _message,
