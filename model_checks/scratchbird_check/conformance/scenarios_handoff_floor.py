@@ -221,7 +221,8 @@ def lost_disk() -> Recorder:
     scene = Scene(
         "lost_disk",
         "A replica that lost its disk starts closed at the highest floor that was proposed. Where not all "
-        "had converged at it, that floor is void: nobody settles there, and a higher one begins anew (HANDOFF.R13).",
+        "had converged at it, that floor is void: nobody settles there, and a higher one begins anew "
+        "(HANDOFF.R13).",
     )
     scene.writes("5", *REPLICAS)
     scene.writes("6", 1, 2, value=None)
