@@ -171,10 +171,10 @@ class HandoffOnlooker(Onlooker):
         self._sent = {key: sent for key, sent in self._sent.items() if key[0] != coordinator}
         self._awaited = {key: numbers for key, numbers in self._awaited.items() if key[0] != coordinator}
 
-    def answered(self, coordinator: str, target: int, row: int, version: int) -> None:
-        """A target said that it holds this."""
+    def answered(self, coordinator: str, target: int, row: int | None, version: int) -> None:
+        """A target said that it holds this; without a row: that it takes nothing at or below this floor."""
         if sent := self._sent.get((coordinator, target)):
-            for key in [key for key in sent.under_way if key[1] == row and key[2] <= version]:
+            for key in [key for key in sent.under_way if row in (None, key[1]) and key[2] <= version]:
                 del sent.under_way[key]
 
     def sends(self, coordinator: str, hint: account.Hint, now_ns: int, limits: Limits) -> None:

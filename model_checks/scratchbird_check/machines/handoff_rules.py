@@ -221,11 +221,15 @@ class HandoffMachine(QuorumMachine):
         name, target = self._of(place, member)
         self._repair(name, target, hears)
 
-    @rule(place=places, after=passed, arrive=st.booleans())
-    def tick(self, place: int, after: int, arrive: bool) -> None:
-        """Time passes or goes back; a coordinator sends what is due, and it may arrive at once."""
+    @rule(place=places, after=passed, arrive=st.sampled_from((True, True, False, None)))
+    def tick(self, place: int, after: int, arrive: bool | None) -> None:
+        """Time passes or goes back; a coordinator sends what is due, which arrives at once, late, or not yet."""
+        name = self.world.names[place]
         self.world.time_passes(after)
-        self.world.ticks(self.world.names[place])
+        self.world.ticks(name)
+        if arrive is None:
+            self.world.time_passes(self.world.plan.limits.answer_within_ns + 1)
+            self.world.ticks(name)
         if arrive:
             self._hints_arrive(EVERYBODY)
 

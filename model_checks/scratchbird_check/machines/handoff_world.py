@@ -240,6 +240,8 @@ class World(quorum_world.World):
         if sent.sender == CATALOG and sent.receiver in self.coordinators:
             self._arrives(sent, again)
             if self.coordinators[sent.receiver].volatile is not None:
+                for target in self.replicas:  # What is paid is not waited for.
+                    self.onlooker.answered(sent.receiver, target, None, body)
                 self.at_keeper(sent.receiver, account.Erased(SHARD, body))
             return True
         if sent.sender == CATALOG:
@@ -249,6 +251,7 @@ class World(quorum_world.World):
             self.reached["a write was refused below the floor"] += 1
             if self.coordinators[sent.receiver].volatile is not None:
                 place = int(sent.sender[1:]), SHARD
+                self.onlooker.answered(sent.receiver, place[0], None, body.closed)
                 self.at_keeper(sent.receiver, account.Refused(place, body.closed))
             return True
         state = self.coordinators.get(sent.receiver)
