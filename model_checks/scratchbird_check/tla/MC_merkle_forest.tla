@@ -17,6 +17,9 @@ OneRow == [v \in {1, 3, 5} |-> 1]
 \* And another row beside it, in the first of them.
 \* @type: Int -> Int;
 TwoRows == [v \in {1, 2, 3, 5} |-> IF v = 2 THEN 2 ELSE 1]
+\* A row that is written and deleted, both below the floor.
+\* @type: Int -> Int;
+OldRow == [v \in {1, 3} |-> 1]
 \* @type: Int -> Int;
 FirstThenLater == [v \in {1, 2, 3, 5} |-> IF v <= 2 THEN 1 ELSE 2]
 \* @type: Int -> Int;
