@@ -123,6 +123,10 @@ TakesPart(drives) == TRUE
 \* @type: Bool => Bool;
 TakesOver(isBelow) == ~isBelow
 
+\* How many exchanges have begun, after this many and one more.
+\* @type: Int => Int;
+Counted(n) == n + 1
+
 \* Whether an exchange has succeeded with, or without, differences that are left.
 \* @type: Bool => Bool;
 Succeeds(someAreLeft) == ~someAreLeft
@@ -267,7 +271,7 @@ Begin(r, q) ==
     /\ snapshot' = [snapshot EXCEPT ![r] =
                        [x \in Replica |-> IF x \in {r, q} THEN entry[x] ELSE NoSnapshot[x]]]
     /\ succeeded' = succeeded \ {r}
-    /\ begun' = begun + 1
+    /\ begun' = Counted(begun)
     /\ UNCHANGED <<written, forest, stable, floor, shown, crashed>>
 
 \* @type: (Int, Int) => (Int -> Int);

@@ -7,7 +7,7 @@ entries at the two sides (0 if there is none).
 
 That no two different strings of bytes have one digest is an assumption, and it is written as three: the
 digest of a leaf has its entries back, the digest of an inner node has its children's back, and no leaf's is
-an inner node's (FOREST.R5).
+an inner node's (MERKLE_FOREST.R5).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scratchbird_proofs.theorem import Formula, Obligation, Term, Theorem
 
 FAN_OUT = 16
 LONGEST = 32
-"""Digits of a place (FOREST.R4)."""
+"""Digits of a place (MERKLE_FOREST.R4)."""
 MOST_IN_LEAF = 8
 
 # --- digests ----------------------------------------------------------------------------------------------
@@ -70,32 +70,32 @@ class Rules:
     """The rules as they stand; a wrong rule overrides one of them."""
 
     def is_leaf(self, count: Term) -> Formula:
-        """FOREST.R4: whether a subtree of so many entries is one leaf."""
+        """MERKLE_FOREST.R4: whether a subtree of so many entries is one leaf."""
         return z3.Or(count <= MOST_IN_LEAF, depth == LONGEST)
 
     def kinds_differ(self) -> bool:
-        """FOREST.R5: whether what is hashed says what it is."""
+        """MERKLE_FOREST.R5: whether what is hashed says what it is."""
         return True
 
     def asks_below(self, mine: Term, theirs: Term) -> Formula:
-        """FOREST.R13: whether a child is looked into, with these digests at the two sides."""
+        """MERKLE_FOREST.R13: whether a child is looked into, with these digests at the two sides."""
         return mine != theirs
 
     def compares(self, mine: Term, theirs: Term) -> Formula:
-        """FOREST.R13: whether a row of a leaf is dealt with, with these entries at the two sides."""
+        """MERKLE_FOREST.R13: whether a row of a leaf is dealt with, with these entries at the two sides."""
         return mine != theirs
 
     def takes(self, s: Met) -> Formula:
-        """FOREST.R14: whether who meets a newer entry takes its row."""
+        """MERKLE_FOREST.R14: whether who meets a newer entry takes its row."""
         return s.effective < s.met
 
     def takes_over(self, s: Met) -> Formula:
-        """FOREST.R14: whether who holds a newer version takes over the entry."""
+        """MERKLE_FOREST.R14: whether who holds a newer version takes over the entry."""
         return z3.Not(z3.And(s.settled, s.met <= s.floor))
 
 
 def digest(rules: Rules, s: Side) -> Term:
-    """Of a subtree (FOREST.R5)."""
+    """Of a subtree (MERKLE_FOREST.R5)."""
     leaf = z3.If(rules.is_leaf(s.count), leaf_digest(s.listing), inner_digest(*s.children))
     return z3.If(s.count == 0, nothing, leaf)
 
@@ -265,7 +265,7 @@ def met() -> Met:
 
 
 def shown(s: Met) -> Mapping[str, Formula]:
-    """FOREST.R1 of one row, clause by clause: an invariant of every step."""
+    """MERKLE_FOREST.R1 of one row, clause by clause: an invariant of every step."""
     purged = z3.And(s.settled, s.tombstone, s.held <= s.floor)
     return {
         "an entry is no newer than the stable time": s.entry <= s.stable,
@@ -355,21 +355,21 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
             "merkle_forest.equal_digests_equal_entries",
             "Where the digests of two subtrees are the same, they show the same of every row.",
             ("MRK-1", "MRK-8"),
-            ("FOREST.R4", "FOREST.R5"),
+            ("MERKLE_FOREST.R4", "MERKLE_FOREST.R5"),
             lambda: _same(given),
         ),
         Theorem(
             "merkle_forest.equal_entries_equal_digests",
             "Two subtrees that show the same have one digest, in whatever order it came to be.",
             ("MRK-1",),
-            ("FOREST.R4", "FOREST.R5"),
+            ("MERKLE_FOREST.R4", "MERKLE_FOREST.R5"),
             lambda: _differ(given),
         ),
         Theorem(
             "merkle_forest.the_descent_reaches_what_differs",
             "A row that two sides show differently is dealt with, also if only one side has its subtree.",
             ("MRK-4", "MRK-5"),
-            ("FOREST.R13",),
+            ("MERKLE_FOREST.R13",),
             lambda: _reaches(given),
             ("merkle_forest.equal_digests_equal_entries",),
         ),
@@ -377,35 +377,35 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
             "merkle_forest.the_descent_moves_only_what_differs",
             "A row of which two sides show the same is not dealt with.",
             ("MRK-3",),
-            ("FOREST.R13",),
+            ("MERKLE_FOREST.R13",),
             lambda: _moves(given),
         ),
         Theorem(
             "merkle_forest.the_descent_ends",
             "Below an inner node there is always a longer prefix, and no prefix is longer than a place.",
             ("MRK-6",),
-            ("FOREST.R4", "FOREST.R13"),
+            ("MERKLE_FOREST.R4", "MERKLE_FOREST.R13"),
             lambda: _ends(given),
         ),
         Theorem(
             "merkle_forest.entries_meet",
             "Who meets a newer entry ends with that row or a newer one, gives nothing up, and meets it once.",
             ("MRK-6", "MRK-7"),
-            ("FOREST.R1", "FOREST.R14"),
+            ("MERKLE_FOREST.R1", "MERKLE_FOREST.R14"),
             lambda: _meets(given),
         ),
         Theorem(
             "merkle_forest.entries_follow_the_stable_time",
             "When the stable time rises, the forest shows what is held up to it.",
             ("MRK-11",),
-            ("FOREST.R1", "FOREST.R2"),
+            ("MERKLE_FOREST.R1", "MERKLE_FOREST.R2"),
             _advances,
         ),
         Theorem(
             "merkle_forest.entries_survive_the_floor",
             "A replica that settles goes on showing what it holds, but for what is purged.",
             ("MRK-7",),
-            ("FOREST.R1", "FOREST.R8"),
+            ("MERKLE_FOREST.R1", "MERKLE_FOREST.R8"),
             _settles,
         ),
     )

@@ -7,10 +7,10 @@
 one method.
 
 Why it is right, in one paragraph. A tree's shape and digests depend on its set of entries alone, and no two
-sets have one digest (FOREST.R4, FOREST.R5); so where digests are equal, entries are, and a descent that skips
-equal subtrees skips nothing that differs. What it finds, both sides end with in the newer version
-(FOREST.R14). It works on what the two sides showed when it began, so that a row which moves to another window
-meanwhile is not missed (FOREST.R13).
+sets have one digest (MERKLE_FOREST.R4 and R5); so where digests are equal, entries are, and a descent that
+skips equal subtrees skips nothing that differs. What it finds, both sides end with in the newer version
+(R14). It works on what the two sides showed when it began, so that a row which moves to another window
+meanwhile is not missed (R15).
 
 Sources: Merkle, *A Digital Signature Based on a Conventional Encryption Function*, CRYPTO 1987; RFC 6962,
 section 2.1 (a leaf is not to be taken for a node); Auvolat, Taïani, *Merkle Search Trees*, SRDS 2019 (a shape
@@ -40,7 +40,7 @@ NOTHING_THERE = b""
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What two forests must have in common to be compared (rule FOREST.R7).
+    """What two forests must have in common to be compared (rule MERKLE_FOREST.R7).
 
     :ivar number: of this setting; each change gets a higher one.
     :ivar window_ms: the length of a window.
@@ -73,7 +73,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """What a forest shows of a row (rule FOREST.R1)."""
+    """What a forest shows of a row (rule MERKLE_FOREST.R1)."""
 
     place: bytes
     """Where it is in its tree: the hash of the row's key."""
@@ -115,12 +115,15 @@ class Rules:
     # --- digests ------------------------------------------------------------------------------------------
 
     def hashed(self, what: str, *parts: bytes) -> bytes:
-        """The digest of some parts, said to be this: no other parts make the same bytes (FOREST.R5)."""
+        """The digest of some parts, said to be this: no other parts make the same bytes.
+
+        Rule MERKLE_FOREST.R5.
+        """
         head = _number(len(what)) + what.encode() + _number(len(parts))
         return sha256(head + b"".join(_number(len(part)) + part for part in parts)).digest()
 
     def place_of(self, row: int) -> bytes:
-        """Where a row is in its tree (rule FOREST.R4)."""
+        """Where a row is in its tree (rule MERKLE_FOREST.R4)."""
         return self.hashed("key", _number(row))[:PLACE_BYTES]
 
     def entry_of(self, row: int, held: Held) -> Entry:
@@ -130,72 +133,78 @@ class Rules:
         return Entry(self.place_of(row), row, held.version, digest, held.value is None)
 
     def leaf_digest(self, entries: Sequence[Entry]) -> bytes:
-        """The digest of a leaf: of its entries, in their order (rule FOREST.R5)."""
+        """The digest of a leaf: of its entries, in their order (rule MERKLE_FOREST.R5)."""
         return self.hashed("leaf", *(entry.place + entry.digest for entry in sorted(entries)))
 
     def inner_digest(self, children: Sequence[bytes]) -> bytes:
-        """The digest of an inner node: of its children's (rule FOREST.R5)."""
+        """The digest of an inner node: of its children's (rule MERKLE_FOREST.R5)."""
         return self.hashed("node", *children)
 
     def window_digest(self, shape: Shape, window: int, tree: bytes) -> bytes:
-        """The digest of a window, which covers the setting and its number (rules FOREST.R5, FOREST.R7)."""
+        """The digest of a window, which covers the setting and its number.
+
+        Rules MERKLE_FOREST.R5, MERKLE_FOREST.R7.
+        """
         return self.hashed("window", shape.identity, _number(window), tree) if tree else NOTHING_THERE
 
     # --- trees --------------------------------------------------------------------------------------------
 
     def window_of(self, shape: Shape, version: int) -> int:
-        """The window of a version (rule FOREST.R3)."""
+        """The window of a version (rule MERKLE_FOREST.R3)."""
         return (version >> MS_SHIFT) // shape.window_ms
 
     def is_leaf(self, shape: Shape, entries: int, depth: int) -> bool:
-        """Whether a subtree of so many entries is one leaf (rule FOREST.R4)."""
+        """Whether a subtree of so many entries is one leaf (rule MERKLE_FOREST.R4)."""
         return entries <= shape.most_in_leaf or depth == DIGITS
 
     # --- entries ------------------------------------------------------------------------------------------
 
     def shows(self, before: Entry | None, now: Entry, stable: int) -> Entry | None:
-        """The entry of a row of which this is held now (rule FOREST.R1)."""
+        """The entry of a row of which this is held now (rule MERKLE_FOREST.R1)."""
         return now if now.version <= stable else before
 
     def is_purged(self, floor: int, entry: Entry) -> bool:
-        """Whether an entry is not shown, because what it deletes is gone below the floor (FOREST.R8)."""
+        """Whether an entry is not shown, because what it deletes is gone below the floor.
+
+        Rule MERKLE_FOREST.R8.
+        """
         return entry.deletes and entry.version <= floor
 
     def is_taken_out(self, floor: int, entry: Entry, held: int) -> bool:
-        """Whether a replica that settles takes out an entry whose row it holds so (rule FOREST.R8)."""
+        """Whether a replica that settles takes out an entry whose row it holds so (rule MERKLE_FOREST.R8)."""
         return entry.version <= floor and (entry.deletes or held > entry.version)
 
     def is_sealed(self, shape: Shape, window: int, stable: int, grace_ms: int) -> bool:
-        """Whether a window takes amendments only, from this stable time on (rule FOREST.R9)."""
+        """Whether a window takes amendments only, from this stable time on (rule MERKLE_FOREST.R9)."""
         return stable >> MS_SHIFT >= (window + 1) * shape.window_ms + grace_ms
 
     def may_amend(self, is_sealed: bool) -> bool:
-        """Whether a window that is, or is not, sealed may change (rule FOREST.R9)."""
+        """Whether a window that is, or is not, sealed may change (rule MERKLE_FOREST.R9)."""
         return True
 
     def may_tell(self, is_dirty: bool) -> bool:
-        """Whether the digest of a window is told that is, or is not, dirty (rule FOREST.R10)."""
+        """Whether the digest of a window is told that is, or is not, dirty (rule MERKLE_FOREST.R10)."""
         return not is_dirty
 
     # --- exchange -----------------------------------------------------------------------------------------
 
     def comparable(self, mine: Shape, theirs: Shape) -> bool:
-        """Whether two forests may be compared (rule FOREST.R7)."""
+        """Whether two forests may be compared (rule MERKLE_FOREST.R7)."""
         return mine == theirs
 
     def takes_over(self, floor: int, entry: Entry) -> bool:
-        """Whether who has settled at this floor, and holds a newer version, takes over an entry (FOREST.R14).
+        """Whether who has settled at this floor, and holds a newer version, takes over an entry (R14).
 
         Below the floor its past is complete: what another one showed before it settled may have been purged.
         """
         return entry.version > floor
 
     def takes_part(self, drives: bool) -> bool:
-        """Whether the side that drives an exchange, or the other one, takes rows (rule FOREST.R13)."""
+        """Whether the side that drives an exchange, or the other one, takes rows (rule MERKLE_FOREST.R13)."""
         return True
 
     def has_succeeded(self, left: int) -> bool:
-        """Whether an exchange has, with so much left that was not dealt with (rule FOREST.R16)."""
+        """Whether an exchange has, with so much left that was not dealt with (rule MERKLE_FOREST.R16)."""
         return left == 0
 
 

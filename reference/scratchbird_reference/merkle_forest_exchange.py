@@ -54,7 +54,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Let us exchange, in this setting, at this stable time and floor (rule FOREST.R12)."""
+    """Let us exchange, in this setting, at this stable time and floor (rule MERKLE_FOREST.R12)."""
 
     exchange: int
     shape: Shape
@@ -295,7 +295,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """Both sides hold, as it was or newer, whatever either showed up to this stable time (FOREST.R17)."""
+    """Both sides hold, as it was or newer, whatever either showed up to this stable time.
+
+    Rule MERKLE_FOREST.R17.
+    """
 
     exchange: int
     other: int
@@ -402,7 +405,10 @@ class Driver:
         return self._ask(state, replica)
 
     def _windows(self, state: Driving, replica: Replica, reply: Windows) -> Step:
-        """When all are told: those that differ, also those that one side alone has (rule FOREST.R13)."""
+        """When all are told: those that differ, also those that one side alone has.
+
+        Rule MERKLE_FOREST.R13.
+        """
         theirs = (*state.theirs, *(item for item in reply.windows if item[0] > state.after))
         after = max([state.after, *(window for window, _ in reply.windows)])
         state = replace(state, theirs=theirs, after=after, windows_done=reply.last)
@@ -436,7 +442,7 @@ class Driver:
         theirs: tuple[Entry, ...],
         held: dict[int, int],
     ) -> tuple[Driving, Replica]:
-        """Entry by entry: the newer one is what both are to end with (rule FOREST.R14).
+        """Entry by entry: the newer one is what both are to end with (rule MERKLE_FOREST.R14).
 
         Should one version have two values, each side is sent the other's, and both keep the same.
         """
@@ -483,7 +489,7 @@ class Driver:
 
 
 def refused(forests: ForestReplica, replica: Replica, question: Open) -> Refused | None:
-    """Why there can be no exchange, if so (rules FOREST.R7 and FOREST.R8)."""
+    """Why there can be no exchange, if so (rules MERKLE_FOREST.R7 and MERKLE_FOREST.R8)."""
     shape, floor = replica.forest.shape, replica.replica.floor.durable.floor
     if not forests.rules.comparable(shape, question.shape):
         reason = f"setting {question.shape.number} is not {shape.number}: build the older forest anew"
@@ -495,7 +501,10 @@ def refused(forests: ForestReplica, replica: Replica, question: Open) -> Refused
 
 
 def ready(forests: ForestReplica, replica: Replica, stable: int) -> Replica:
-    """At that stable time or a later one, and no window dirty (rules FOREST.R10, FOREST.R12)."""
+    """At that stable time or a later one, and no window dirty.
+
+    Rules MERKLE_FOREST.R10, MERKLE_FOREST.R12.
+    """
     if stable > replica.forest.stable:
         replica, _ = forests.step(replica, Advance(stable))
     for window in sorted(replica.forest.dirty):

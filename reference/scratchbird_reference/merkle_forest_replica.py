@@ -26,16 +26,19 @@ class Durable:
 
     shape: Shape
     grace_ms: int = 600_000
-    """How long after its end a window is sealed. It is never compared: replicas may differ (FOREST.R11)."""
+    """How long after its end a window is sealed. It is never compared: replicas may differ.
+
+    Rule MERKLE_FOREST.R11.
+    """
     stable: int = 0
-    """Versions up to this one are shown (rule FOREST.R2)."""
+    """Versions up to this one are shown (rule MERKLE_FOREST.R2)."""
     entries: Entries = ()
     told: tuple[tuple[int, bytes], ...] = ()
     """By window: its digest. What is not named has none."""
     dirty: frozenset[int] = frozenset()
-    """Windows whose digest may lag behind their rows (rule FOREST.R10)."""
+    """Windows whose digest may lag behind their rows (rule MERKLE_FOREST.R10)."""
     amendments: tuple[tuple[int, int], ...] = ()
-    """By sealed window: how often it was changed since it was sealed (rule FOREST.R9)."""
+    """By sealed window: how often it was changed since it was sealed (rule MERKLE_FOREST.R9)."""
 
     def entry(self, row: int) -> Entry | None:
         """What is shown of this row."""
@@ -55,7 +58,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The stable time rises to this version: by the replica's own clock, or for an exchange (FOREST.R12)."""
+    """The stable time rises to this version: by the replica's own clock, or for an exchange.
+
+    Rule MERKLE_FOREST.R12.
+    """
 
     stable: int
 
@@ -69,7 +75,7 @@ class Rehash:
 
 @dataclass(frozen=True, slots=True)
 class Meet:
-    """In an exchange another replica showed this entry, of a row that it now holds so (rule FOREST.R14).
+    """In an exchange another replica showed this entry, of a row that it now holds so (R14).
 
     ``held`` is ``None`` if the row was not sent, because it is not needed here.
     """
@@ -80,7 +86,7 @@ class Meet:
 
 @dataclass(frozen=True, slots=True)
 class Reshape:
-    """The forest is built anew in another setting (rule FOREST.R7)."""
+    """The forest is built anew in another setting (rule MERKLE_FOREST.R7)."""
 
     shape: Shape
 
@@ -138,7 +144,7 @@ class ForestReplica:
         )
 
     def is_sealed(self, state: State, window: int) -> bool:
-        """Whether this replica has sealed a window (rule FOREST.R9)."""
+        """Whether this replica has sealed a window (rule MERKLE_FOREST.R9)."""
         forest = state.forest
         return self.rules.is_sealed(forest.shape, window, forest.stable, forest.grace_ms)
 
@@ -158,7 +164,7 @@ class ForestReplica:
         return self._follow(state, state.replica.rows.durable.rows)
 
     def _follow(self, state: State, rows: Iterable[tuple[int, Held]]) -> State:
-        """The entries of rows that changed, or that the stable time has reached (rule FOREST.R1)."""
+        """The entries of rows that changed, or that the stable time has reached (rule MERKLE_FOREST.R1)."""
         entries = dict(state.forest.entries)
         floor = state.replica.floor.durable.floor
         for row, held in rows:
@@ -170,7 +176,7 @@ class ForestReplica:
         return self._with(state, entries)
 
     def _settled(self, state: State) -> State:
-        """What is purged is shown by nobody from the same floor on (rule FOREST.R8)."""
+        """What is purged is shown by nobody from the same floor on (rule MERKLE_FOREST.R8)."""
         floor = state.replica.floor.durable.floor
         return self._with(
             state,

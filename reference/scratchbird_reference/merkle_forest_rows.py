@@ -1,8 +1,8 @@
 """One encoding for each row: the bytes that are hashed, and that replicas send each other.
 
-Two rules (FOREST.R6). What a client can tell apart has different bytes, or a difference would go unnoticed
-for ever; what it can not tell apart has the same, or replicas would send each other the same row for ever.
-And in a *key* what SQL holds for equal has the same bytes, because it names one row.
+Two rules (MERKLE_FOREST.R6). What a client can tell apart has different bytes, or a difference would go
+unnoticed for ever; what it can not tell apart has the same, or replicas would send each other the same row
+for ever. And in a *key* what SQL holds for equal has the same bytes, because it names one row.
 
 Every value begins with its kind and, where its length is not fixed, its length. So no two lists of values
 make one string of bytes: ``("ab", "c")`` and ``("a", "bc")`` differ, and so do NULL and the empty text.
@@ -39,7 +39,7 @@ class Encoding:
     """How values become bytes. A wrong rule replaces one method.
 
     Version 1, the only one so far. A change of any method is a new version, and that is part of the setting
-    which two replicas must share before they compare (rule FOREST.R7).
+    which two replicas must share before they compare (rule MERKLE_FOREST.R7).
     """
 
     def float_bytes(self, value: float) -> bytes:

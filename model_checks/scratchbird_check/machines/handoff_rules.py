@@ -223,7 +223,7 @@ class HandoffMachine(QuorumMachine):
 
     @rule(place=places, after=passed, arrive=st.sampled_from((True, True, False, None)))
     def tick(self, place: int, after: int, arrive: bool | None) -> None:
-        """Time passes or goes back; a coordinator sends what is due, which arrives at once, late, or not yet."""
+        """Time passes or goes back; a coordinator sends what is due, to arrive at once, late, or not yet."""
         name = self.world.names[place]
         self.world.time_passes(after)
         self.world.ticks(name)

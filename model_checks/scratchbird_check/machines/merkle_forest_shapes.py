@@ -2,7 +2,8 @@
 
 A *rank-shaped* tree is the published one: the rows sorted, each two digests hashed to one, the odd one
 promoted. It is compared from the top; where two leaves in the same place differ, both rows are moved. One row
-more shifts all that follow, and so almost all are moved. Ours has the shape of the keys' hashes (FOREST.R4).
+more shifts all that follow, and so almost all are moved. Ours has the shape of the keys' hashes (rule
+MERKLE_FOREST.R4).
 """
 
 from __future__ import annotations

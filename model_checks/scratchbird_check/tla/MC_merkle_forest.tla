@@ -21,6 +21,8 @@ TwoRows == [v \in {1, 2, 3, 5} |-> IF v = 2 THEN 2 ELSE 1]
 \* @type: Int -> Int;
 OldRow == [v \in {1, 3} |-> 1]
 \* @type: Int -> Int;
+OneVersion == [v \in {1} |-> 1]
+\* @type: Int -> Int;
 FirstThenLater == [v \in {1, 2, 3, 5} |-> IF v <= 2 THEN 1 ELSE 2]
 \* @type: Int -> Int;
 Seals == [w \in {1, 2} |-> IF w = 1 THEN 4 ELSE 6]
