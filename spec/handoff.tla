@@ -144,6 +144,14 @@ CountsFor(mark) == mark = "closed"
 \* Whether a replica that lost its disk is closed from its start.
 StartsClosed == TRUE
 
+\* Whether a disk that is lost before all have converged voids what anybody has merged for the floor, or has
+\* said of converging at it.
+VoidsRound == TRUE
+
+\* Whether who had closed a floor that is void has closed the next, when that is proposed.
+\* @type: Bool => Bool;
+ClosedAnew(had) == had
+
 \* Whether a backup's row is taken over, beside what others hold.
 \* @type: Int => Bool;
 BelievesBackup(v) == v > Floor
@@ -356,7 +364,7 @@ Exchange(r, q) ==
 
 \* @type: Int => Bool;
 Close(r) ==
-    /\ ~closed[r] /\ ~recovering[r]
+    /\ ~closed[r]
     /\ closed' = [closed EXCEPT ![r] = TRUE]
     /\ UNCHANGED <<held, merged, converged, settled, recovering, catalog, operations, hints>>
 
@@ -393,6 +401,13 @@ NoteConverged ==
     /\ allConverged' = TRUE
     /\ UNCHANGED <<replicas, allClosed, lost, operations, hints>>
 
+\* The coordinator learns of it, at once or later: what is in the past is owed to nobody any more.
+PayBelow ==
+    /\ allConverged
+    /\ \E o \in Operation : hinted[o] # {} /\ version[o] <= Floor
+    /\ hinted' = [o \in Operation |-> IF version[o] <= Floor THEN {} ELSE hinted[o]]
+    /\ UNCHANGED <<replicas, catalog, operations, intended, leftOut, owed, heard, givenUp>>
+
 \* @type: Int => Bool;
 Settle(r) ==
     /\ ~settled[r] /\ ~recovering[r]
@@ -413,21 +428,26 @@ Purge(r) ==
 
 \* What it said before is not counted any more: neither as a holder nor as converged. Hints that were
 \* paid by it are gone; that is what the recovery is for. It takes writes while it recovers, and starts
-\* closed at the floor that the catalog has proposed, whoever has closed it by then.
+\* closed at the floor that the catalog has proposed, whoever has closed it by then. Before all have
+\* converged, the round is void, and nothing counts that anybody has merged in it: the catalog proposes a
+\* higher floor. Here there is one for all rounds, at the same place among the versions.
 \* @type: Int => Bool;
 LoseDisk(r) ==
+    LET voids == VoidsRound /\ ~allConverged
+        begins(q) == q = r \/ voids
+        had(q) == IF q = r THEN StartsClosed ELSE closed[q] IN
     /\ lost < Losses
     /\ lost' = lost + 1
     /\ held' = [held EXCEPT ![r] = 0]
-    /\ closed' = [closed EXCEPT ![r] = StartsClosed]
-    /\ merged' = [merged EXCEPT ![r] = {}]
-    /\ converged' = [converged EXCEPT ![r] = FALSE]
+    /\ closed' = [q \in Replica |-> IF voids THEN ClosedAnew(had(q)) ELSE had(q)]
+    /\ allClosed' = (allClosed /\ (voids => ClosedAnew(TRUE)))
+    /\ merged' = [q \in Replica |-> IF begins(q) THEN {} ELSE merged[q]]
+    /\ converged' = [q \in Replica |-> converged[q] /\ ~begins(q)]
     /\ settled' = [settled EXCEPT ![r] = FALSE]
     /\ recovering' = [recovering EXCEPT ![r] = TRUE]
     /\ acked' = [o \in Operation |-> IF phase[o] = "sending" THEN acked[o] \ {r} ELSE acked[o]]
     /\ heard' = [heard EXCEPT ![r] = {}]
-    /\ UNCHANGED <<allClosed, allConverged, phase, version, answered, best, intended, hinted, leftOut, owed,
-                   givenUp>>
+    /\ UNCHANGED <<allConverged, phase, version, answered, best, intended, hinted, leftOut, owed, givenUp>>
 
 \* A replica that lost its disk merges what N - W + 1 others hold, and learns of the floor from them. It
 \* may find an old copy of its disk: some version that was sent.
@@ -450,7 +470,7 @@ Recover(r) ==
     /\ UNCHANGED <<closed, merged, catalog, operations, hints>>
 
 Next ==
-    \/ NoteClosed \/ NoteConverged \/ Crash
+    \/ NoteClosed \/ NoteConverged \/ PayBelow \/ Crash
     \/ \E o \in Operation :
         \/ Begin(o) \/ Stamp(o) \/ RecordIntent(o) \/ Reply(o) \/ GiveUp(o)
         \/ \E r \in Replica : Answer(o, r) \/ Acknowledge(o, r) \/ SendHint(o, r)

@@ -65,6 +65,7 @@ ENDS = {
     "settles_alone": "c2 reads: hears a delete from r1 and r3; returns nothing",
     "absent_is_nothing": "c2 reads: hears a delete from r1 and r2; returns nothing",
     "starts_open": "c1 reads: hears a delete from r1, r2 and r4; returns nothing",
+    "counts_across_a_loss": 'c2 hears that r1 and r3 hold it; returns "new"',
     "backup_is_believed": "c2 reads: hears a delete from r1 and r3; returns nothing",
 }
 """What the right rules come to in each run."""
@@ -96,6 +97,7 @@ VERDICTS = {
     "settles_alone": f"c2 {BACK}",
     "absent_is_nothing": f"c2 {BACK}",
     "starts_open": f"c1 {LOST}",
+    "counts_across_a_loss": 'r1 and r2 have both settled, and "new" at 5 is at r1 and not at r2: nothing',
     "backup_is_believed": f"c2 {BACK}",
 }
 

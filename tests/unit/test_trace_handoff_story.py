@@ -24,7 +24,7 @@ EXPECTED = {
             "r1: has converged",
             "r1: settles",
         ],
-        'r1 and r2 have both settled, and "a" is at r1 alone: nothing will make them the same',
+        'r1 and r2 have both settled, and "a" is at r1 and not at r2: nothing will make them the same',
     ),
     "starts_open": (
         [
@@ -33,13 +33,13 @@ EXPECTED = {
             'r2: stores "a" at 1, and says so',
             "r2: gets all that r1 holds, and has a vote again",
         ],
-        'r2 and r1 have both settled, and "a" is at r2 alone',
+        'r2 and r1 have both settled, and "a" is at r2 and not at r1',
     ),
     "backup_is_believed": (
         [
             'r2: is given its backup, and takes "a" at 1 from it; gets all that r1 holds, and has a vote',
         ],
-        'r2 and r1 have both settled, and "a" is at r2 alone',
+        'r2 and r1 have both settled, and "a" is at r2 and not at r1',
     ),
     "pulls_before_all_closed": (
         [

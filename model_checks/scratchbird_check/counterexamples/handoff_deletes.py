@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from scratchbird_check.counterexamples.handoff_owed import WRITE_ONE_OF_TWO
 from scratchbird_check.counterexamples.quorum_scripts import MAJORITIES, OLD, THREE, Script, same
+from scratchbird_check.traces.handoff_judge import agree
 from scratchbird_check.traces.handoff_moves import (
     answer,
     back_up,
@@ -36,6 +37,7 @@ from scratchbird_check.traces.quorum_moves import (
 from scratchbird_reference.quorum_messages import Setting
 
 WRITE_TWO_OF_FOUR = Setting((1, 2, 3, 4), 2, 3)
+WRITE_ALL = Setting(THREE, 3, 1)
 FLOOR = 10
 BACK = "a deleted row is there again"
 LOST = "a write that was acknowledged is gone"
@@ -278,19 +280,48 @@ SCRIPTS: Mapping[str, Script] = {
         (
             write("w", "new", "c1", hears=(1, 2, 3), clock=5),
             propose(FLOOR, 1, 2, 3, 4),
+            pull(1, 2, 3, 4),
             pull(2, 1, 3, 4),
+            pull(3, 1, 2, 4),
             pull(4, 1, 2, 3),
             lose(3),
+            hold("w", 3),
             recover(3, 1, 2, 4),
             lose(1),
+            hold("w", 1),
             recover(1, 2, 3, 4),
-            hold("w", 1, 3),
-            close(1),
-            close(3),
-            pull(1, 2, 3, 4),
-            pull(3, 1, 2, 4),
             read("r", "c1", hears=(1, 2, 4)),
         ),
+    ),
+    "counts_across_a_loss": Script(
+        "HNT-5",
+        "A floor that counts what was merged from a disk that is lost since, N, W, R = 3, 3, 1",
+        "who asked before and who asked after differ for ever",
+        'The disk that is lost voids the floor: all close the next one, and r2 merges "new" as well.',
+        same(WRITE_ALL, "c1", "c2"),
+        (
+            write("w", "new", "c1", hears=(1,), clock=5),
+            store("w", 1),
+            propose(FLOOR, *THREE),
+            pull(2, 3),
+            pull(3, 1),
+            lose(1),
+            recover(1, 2),
+            close(1),
+            pull(2, 1),
+            pull(1, 2, 3),
+            pull(3, 2),
+        ),
+        (
+            propose(FLOOR + 2, *THREE),
+            pull(1, 2, 3),
+            pull(2, 1, 3),
+            pull(3, 1, 2),
+            hold("w", *THREE),
+            read("r", "c2", hears=(2,)),
+            hold("r", *THREE),
+        ),
+        judge=agree,
     ),
     "backup_is_believed": Script(
         "HNT-5",

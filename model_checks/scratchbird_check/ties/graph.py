@@ -45,6 +45,7 @@ class Tie(Generic[W]):
     :ivar successors: every (action, next state) that the model should have, played by the reference.
     :ivar actions: the model's, each of which a set of behaviours has to take.
     :ivar noted: what else a step is an instance of, worth seeing once; empty if nothing.
+    :ivar rare: actions that a set of behaviours or runs may lack: the graphs of smaller instances take them.
     :ivar seldom: actions after which little can happen; runs at random mostly take another one.
     """
 
@@ -55,6 +56,7 @@ class Tie(Generic[W]):
     actions: frozenset[str]
     noted: Callable[[str, W, W], str] = lambda action, before, after: ""
     seldom: frozenset[str] = frozenset()
+    rare: frozenset[str] = frozenset()
 
 
 MakeTie = Callable[[Mapping[str, str], Check, Sequence[Mapping[str, Any]]], Tie[W]]
@@ -128,7 +130,7 @@ def replay_behaviours(
         try:
             tie = make(constants, check, states)
             if not behaviours:
-                lacking |= tie.actions
+                lacking |= tie.actions - tie.rare
             lacking -= follow(tie, states)
         except TieBroken as error:
             return tlc.unexpected(check, f"behaviour {path.name}: {error}", ended.log)

@@ -12,6 +12,7 @@ from scratchbird_check.ties import graph, runs
 from scratchbird_check.ties.graph import Tie
 from scratchbird_check.ties.handoff_moves import successors
 from scratchbird_check.ties.handoff_world import (
+    ROOM,
     Instance,
     World,
     from_model,
@@ -29,8 +30,10 @@ ACTIONS = frozenset(
         "Exchange",
     }
 )
-SELDOM = frozenset({"GiveUp", "Crash", "Close", "Restart"})
-"""They end what is open, keep out what is written below the floor, or begin anew."""
+SELDOM = frozenset({"GiveUp", "Crash", "Close", "Restart", "LoseDisk"})
+"""They end what is open, keep out what is written below the floor, or let the floor begin anew."""
+RARE = frozenset({"PayBelow", "Purge"})
+"""They need that all have converged, and a hint or a tombstone that is left below the floor."""
 _SIZES = {"TwoReplicas": 2, "ThreeReplicas": 3}
 _OPERATIONS = {
     "OneWrite": ("write",),
@@ -47,8 +50,8 @@ def instance_of(constants: Mapping[str, str], **machines: Any) -> Instance:
     return Instance(
         Setting(names, int(constants["W"]), int(constants["R"])),
         _OPERATIONS[constants["Operations"]],
-        numbers_in(constants["Version"]),
-        int(constants["Floor"]),
+        tuple(ROOM * version for version in numbers_in(constants["Version"])),
+        ROOM * int(constants["Floor"]),
         int(constants["Losses"]),
         int(constants["GivenUp"]),
         has_floor="Close" not in constants,
@@ -60,7 +63,7 @@ def tie_of(instance: Instance) -> Tie[World]:
     """What a step of the reference is in this instance."""
     actions = set(ACTIONS)
     if instance.has_floor:
-        actions |= {"Close", "NoteClosed", "Merge", "NoteConverged", "Settle"}
+        actions |= {"Close", "NoteClosed", "Merge", "NoteConverged", "PayBelow", "Settle"}
         if len(instance.names) > 2:
             actions.add("Restart")
         if "delete" in instance.kinds:
@@ -76,6 +79,7 @@ def tie_of(instance: Instance) -> Tie[World]:
         initial(instance),
         frozenset(actions),
         seldom=SELDOM,
+        rare=RARE,
     )
 
 

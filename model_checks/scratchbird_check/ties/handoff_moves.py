@@ -7,6 +7,8 @@ the model's own and are repeated here. Where the model's step is more than one o
 * The catalog hears from a replica that it has closed, or converged, when it hears it from all.
 * A replica asks for the past of another, hears it and merges it at once; so with exchanges, and with all of
   a recovery. But exchanges that began under an open mark end after it was closed, and then count for nothing.
+* A disk that is lost before all have converged voids the round: at once the catalog proposes the next floor,
+  and those that had closed the last close it and say so, if they had been heard to have closed.
 * A write's intent names those that have not acknowledged it when it becomes durable, and a write ends for
   the account when its client has its reply.
 """
@@ -28,6 +30,7 @@ from scratchbird_check.ties.handoff_world import (
     held_as,
     plain_account,
     plain_replica,
+    with_last_floor,
 )
 from scratchbird_reference import handoff_account as accounts
 from scratchbird_reference import handoff_catalog as catalogs
@@ -356,6 +359,8 @@ def _catalog(instance: Instance, world: World) -> Steps:
     if not world.all_closed and floors.AllClosed in _hears(instance, _catalog_state(instance), *closed)[1]:
         yield "NoteClosed", world._replace(all_closed=True)
     if world.all_converged:
+        erased = accounts.Erased(SHARD, floor)
+        yield from _changed("PayBelow", world, _owing(instance, world, erased)[0])
         return
     if floors.AllConverged in _hears(instance, _catalog_state(instance), *converged)[1]:
         yield "NoteConverged", world._replace(all_converged=True)
@@ -406,21 +411,58 @@ def _merge(instance: Instance, world: World, r: int, q: int) -> Steps:
 def _lose_disk(instance: Instance, world: World, r: int) -> World:
     """Its next incarnation is the second of the instance; what it said in the first counts no more."""
     known = tuple((other, 1 + (other == r)) for other in instance.names)
+    catalog, last = _after_a_loss(instance, world, r)
     start = quorum_replica.StartEmpty(instance.setting, known)
-    state, _ = _play(instance, world, r, quorum_replica.Crash(), replicas.LostDisk(start, instance.floor))
+    lost = (quorum_replica.Crash(), replicas.LostDisk(start, last))
+    next_floor = (floors.Propose(last),)
+    states, said = [], []
+    for q, before in zip(instance.names, world.replicas, strict=True):
+        begins_anew = q == r or (last > instance.floor and before.floor.durable.closed)
+        state, effects = (
+            _play(instance, world, q, *(lost if q == r else next_floor)) if begins_anew else (before, ())
+        )
+        states.append(with_last_floor(instance, state, last))
+        said += [catalogs.Closed(q, item.floor) for item in effects if isinstance(item, floors.SayClosed)]
+    all_closed = world.all_closed
+    if last > instance.floor and all_closed:
+        all_closed = floors.AllClosed in _hears(instance, catalog, *said)[1]
     after, _ = _owing(instance, world, accounts.TargetLostDisk(r))
     counts = instance.coordinator.rules.current
-    after = after._replace(
+    return after._replace(
+        replicas=tuple(states),
+        all_closed=all_closed,
+        lost=world.lost + 1,
         ops=tuple(
             op._replace(acked=frozenset(other for other in op.acked if counts(other, ((other, 1),), known)))
             for op in world.ops
-        )
+        ),
     )
-    said = catalogs.Converged(r, instance.floor, 1)
-    heard, _ = _hears(instance, _catalog_state(instance, converged=((r, 1),)), catalogs.LostDisk(r, 2), said)
-    if heard.converged:
-        raise StrangeStep(f"replica {r} lost its disk, and the catalog still counts that it has converged")
-    return _with(instance, after, r, state)._replace(lost=world.lost + 1)
+
+
+def _after_a_loss(instance: Instance, world: World, r: int) -> tuple[catalogs.State, int]:
+    """The catalog, and the last floor that it has proposed; what was said before counts no more."""
+    floor = instance.floor
+    at = [(q, state.floor.durable) for q, state in zip(instance.names, world.replicas, strict=True)]
+    before = _catalog_state(
+        instance,
+        closed=frozenset(q for q, durable in at if durable.closed),
+        converged=tuple((q, 1) for q, durable in at if durable.converged),
+        all_converged=floor * world.all_converged,
+    )
+    late = [
+        event
+        for q in instance.names
+        for event in (catalogs.Closed(q, floor), catalogs.Converged(q, floor, 1))
+    ]
+    catalog, told = _hears(instance, before, catalogs.LostDisk(r, 2), *late)
+    if told or (not world.all_converged and (r, 1) in catalog.converged):
+        raise StrangeStep(f"replica {r} lost its disk, and the catalog counts what it said: {catalog}")
+    if not catalog.void:
+        return catalog, floor
+    catalog, told = _hears(instance, catalog, catalogs.ProposeFloor(floor + 1))
+    if told != {floors.Propose}:
+        raise StrangeStep(f"the catalog proposes the next floor, and tells {told}")
+    return catalog, floor + 1
 
 
 def _recover(instance: Instance, world: World, r: int) -> Steps:

@@ -7,6 +7,10 @@ step is, :mod:`scratchbird_check.ties.handoff_moves` says.
 Left out of these states, because the model has no notion of it: when something happened, who was told what
 the catalog knows, in which incarnation a replica is (who loses its disk is discounted at once), and
 exchanges that are under way. Each step hands the reference what it needs of that, and takes it away again.
+
+The model has one floor. The reference has a higher one whenever a round is void (HANDOFF.R13): so its
+versions are further apart than the model's, and of the floors that lie between the same two of them the last
+is the model's.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ from scratchbird_reference.quorum_messages import NOTHING, Held, Incarnations, S
 
 ROW = 0
 SHARD = 0
+ROOM = 10
+"""How far apart versions are that the model has one after the other."""
 NOW_NS = 10**10
 """Of every hint, and of every look at them: at each pace there is, some are due."""
 VARIABLES = (
@@ -37,6 +43,7 @@ VARIABLES = (
     "phase", "version", "answered", "best", "acked",
     "intended", "hinted", "leftOut", "owed", "heard", "givenUp",
 )  # fmt: skip
+_OF_VERSIONS = ("held", "version", "best")
 
 
 class Op(NamedTuple):
@@ -67,6 +74,8 @@ class Instance:
     """The constants of one configuration, and the machines (or wrong ones) that play it.
 
     :ivar kinds: of the operations, ``write`` or ``delete``.
+    :ivar versions: that writes may take, and in :attr:`floor` one that they do not: :data:`ROOM` times the
+        model's.
     :ivar has_floor: whether the catalog ever proposes one.
     """
 
@@ -149,6 +158,15 @@ def plain_account(instance: Instance, state: accounts.State) -> accounts.State:
     )
 
 
+def with_last_floor(instance: Instance, state: ReplicaState, last: int) -> ReplicaState:
+    """With this floor, the last that was proposed, as the instance's; what is closed or said of an older one
+    is nothing any more."""
+    durable = state.floor.durable
+    at = {name: instance.floor * (getattr(durable, name) == last) for name in ("closed", "converged")}
+    durable = replace(durable, floor=instance.floor * (durable.floor > 0), **at)
+    return plain_replica(instance, replace(state, floor=replace(state.floor, durable=durable)))
+
+
 # --- the model's variables --------------------------------------------------------------------------------
 
 
@@ -181,6 +199,7 @@ def from_model(instance: Instance, values: Mapping[str, Any]) -> World:
     """
     if set(values) != set(VARIABLES):
         raise ValueError(f"the model's variables are {sorted(values)}, the tie knows {sorted(VARIABLES)}")
+    values = {**values, **{name: tuple(ROOM * v for v in values[name]) for name in _OF_VERSIONS}}
     ops = tuple(Op(*(values[name][o - 1] for name in Op._fields)) for o in instance.numbers)
 
     def one(r: int) -> ReplicaState:
@@ -250,7 +269,7 @@ def to_model(instance: Instance, world: World) -> dict[str, Any]:
     hints = world.account.durable.hints
     opened = dict(world.account.volatile.writes)
     marks = dict(world.account.durable.marks)
-    return {
+    values: dict[str, Any] = {
         "held": tuple(map(version_of, world.replicas)),
         "closed": tuple(item.closed > 0 for item in at),
         "merged": tuple(state.floor.volatile.merged for state in world.replicas),
@@ -271,6 +290,7 @@ def to_model(instance: Instance, world: World) -> dict[str, Any]:
         "heard": tuple(marks.get((r, SHARD), accounts.Mark()).heard for r in instance.names),
         "givenUp": world.given_up,
     }
+    return {**values, **{name: tuple(v // ROOM for v in values[name]) for name in _OF_VERSIONS}}
 
 
 def _owed(world: World, place: accounts.Place) -> str:

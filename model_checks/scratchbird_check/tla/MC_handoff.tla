@@ -23,6 +23,10 @@ WriteDeleteWrite == [o \in 1..3 |-> IF o = 2 THEN "delete" ELSE "write"]
 \* @type: Int => Bool;
 NobodyCloses(r) == FALSE
 
+\* Between a floor that is void and the next there is room for all versions that matter: nobody has closed that.
+\* @type: Bool => Bool;
+NobodyYet(had) == FALSE
+
 -------------------------------------------------------------------------------
 (* Wrong rules.                                                               *)
 

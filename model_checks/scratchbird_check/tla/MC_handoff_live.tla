@@ -14,7 +14,8 @@
 (*     under a mark that is closed, that target exchanges with each other  *)
 (*     replica;                                                            *)
 (*   - the floor goes on: replicas close it, merge, converge and settle,   *)
-(*     and the catalog takes note. A replica that has closed the floor and *)
+(*     the catalog takes note, and the coordinator pays what is below when *)
+(*     all have converged. A replica that has closed the floor and         *)
 (*     lacks a version below takes no hint of it, and gets it by merging.  *)
 (***************************************************************************)
 EXTENDS MC_handoff
@@ -29,7 +30,7 @@ DeliverHint(o, r) == Sends(Limit, Shards) /\ phase[o] = "done" /\ r \in hinted[o
 PayMark(r, q) == owed[r] = "closed" /\ q \notin heard[r] /\ Exchange(r, q)
 
 Fairness ==
-    /\ WF_vars(NoteClosed) /\ WF_vars(NoteConverged)
+    /\ WF_vars(NoteClosed) /\ WF_vars(NoteConverged) /\ WF_vars(PayBelow)
     /\ \A o \in Operation :
         /\ WF_vars(Reply(o) \/ GiveUp(o))
         /\ \A r \in Replica : WF_vars(DeliverHint(o, r))
@@ -71,10 +72,8 @@ Reached(o, r) == held[r] >= version[o] \/ (settled[r] /\ version[o] <= Floor)
 \* What is acknowledged comes to every replica, or it settles above it.
 Reaches == \A o \in Operation, r \in Replica : phase[o] = "done" ~> Reached(o, r)
 
-\* Every hint of what is acknowledged goes, or its target has settled above it.
-HintsGo ==
-    \A o \in Operation, r \in Replica :
-        (phase[o] = "done" /\ r \in hinted[o]) ~> (r \notin hinted[o] \/ (settled[r] /\ version[o] <= Floor))
+\* Every hint of what is acknowledged goes.
+HintsGo == \A o \in Operation, r \in Replica : (phase[o] = "done" /\ r \in hinted[o]) ~> r \notin hinted[o]
 
 \* Every mark goes.
 MarksGo == \A r \in Replica : owed[r] # "none" ~> owed[r] = "none"

@@ -176,6 +176,9 @@ class _Teller:
             stored = before["held"][r] != after["held"][r]
             label = quorum_words.stores(sent) if stored else quorum_words.holds_already(sent)
             return Told(lane(r), f"{label}, and says so", mark=self.value(after, after["held"][r]))
+        is_past = after["allConverged"][0] and after["version"][o] <= self.floor
+        if is_past and any(before["owed"][r] in ("none", "closed") for r in gone):
+            return Told(COORDINATOR, words.pays_past(self.floor), kind="step")
         return Told(COORDINATOR, words.drops_hints(gone), kind="step")
 
     def recovering(self, number: int, r: int) -> Told:

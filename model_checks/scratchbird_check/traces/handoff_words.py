@@ -30,6 +30,10 @@ def drops_hints(replicas: Iterable[int]) -> str:
     return f"drops its hints for {lanes(replicas)}"
 
 
+def pays_past(floor: int) -> str:
+    return f"hears that all have converged, and owes nothing at or below {floor}"
+
+
 def marks(replicas: Iterable[int]) -> str:
     return f"marks that {lanes(replicas)} is owed a repair"
 
@@ -156,6 +160,6 @@ def finds_deleted(replicas: Sequence[int], what: str, promise: str) -> str:
 
 def disagree(holder: int, what: str, other: int, promise: str) -> str:
     return (
-        f"{lane(holder)} and {lane(other)} have both settled, and {what} is at {lane(holder)} alone: nothing "
-        f"will make them the same ({promise})."
+        f"{lane(holder)} and {lane(other)} have both settled, and {what} is at {lane(holder)} and not at "
+        f"{lane(other)}: nothing will make them the same ({promise})."
     )

@@ -185,6 +185,7 @@ class World(quorum_world.World):
         self.lost_disks += 1
         self.at_catalog(catalog.LostDisk(name, self.incarnations[name] + 1))
         super().lose_disk(name)
+        self.asked = {pair: message for pair, message in self.asked.items() if pair[0] != name}
         for keeper in self.keepers:
             self.at_keeper(keeper, account.TargetLostDisk(name))
 
@@ -218,7 +219,7 @@ class World(quorum_world.World):
 
     def at_catalog(self, event: catalog.Event) -> None:
         """One event at the catalog. A floor that it proposes is under way, the rest arrives at once."""
-        self.catalog, tells = catalog.Catalog().step(self.catalog, event)
+        self.catalog, tells = self.variant.catalog.step(self.catalog, event)
         for tell in tells:
             if isinstance(tell.what, floors.Propose) and isinstance(event, catalog.ProposeFloor):
                 self.proposed.add(tell.to)

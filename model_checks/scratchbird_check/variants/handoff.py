@@ -17,6 +17,7 @@ from scratchbird_reference.handoff import Rules
 from scratchbird_reference.handoff_account import Effects as HintEffects
 from scratchbird_reference.handoff_account import MayDrop, Place
 from scratchbird_reference.handoff_account import State as HintState
+from scratchbird_reference.handoff_catalog import Catalog
 from scratchbird_reference.handoff_hints import HintKeeper
 from scratchbird_reference.handoff_replica import FlooredReplica
 from scratchbird_reference.quorum_coordinator import Coordinator
@@ -148,6 +149,15 @@ class StartsOpen(Rules):
         return 0
 
 
+class CountsAcrossALoss(Rules):
+    """A disk that is lost while the floor goes on voids nothing: what others merged from it still counts."""
+
+    __slots__ = ()
+
+    def is_void(self, proposed: int, all_converged: int) -> bool:
+        return False
+
+
 class BackupIsBelieved(Rules):
     """All that a restored backup holds is taken over."""
 
@@ -234,6 +244,7 @@ class Variant(quorum.Variant):
     keeper: HintKeeper = field(default_factory=HintKeeper)
     floored: FlooredReplica = field(default_factory=FlooredReplica)
     """In the place of ``replica``, which has no floor."""
+    catalog: Catalog = field(default_factory=Catalog)
     purges: Callable[[float, bool], bool] = whenever_there_is_time
     """When a replica purges a tombstone of this age, which all hold or not."""
 
@@ -274,6 +285,7 @@ VARIANTS: Mapping[str, Variant] = {
     "settles_alone": _forgetting(SettlesAlone()),
     "absent_is_nothing": _forgetting(AbsentIsNothing()),
     "starts_open": _forgetting(StartsOpen()),
+    "counts_across_a_loss": Variant(catalog=Catalog(CountsAcrossALoss())),
     "backup_is_believed": _forgetting(BackupIsBelieved()),
 }
 """By name; one rule that goes wrong in several ways has a name for each of them."""
