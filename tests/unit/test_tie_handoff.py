@@ -159,6 +159,24 @@ class DropsWhatIsRefused(HintKeeper):
         return replace(state, durable=replace(state.durable, hints=kept))
 
 
+class OwesThePast(HintKeeper):
+    """A hint stays, also when all have converged above it."""
+
+    __slots__ = ()
+
+    def _erased(self, state: Any, event: Any) -> Any:
+        return state
+
+
+class StaysAtTheLastFloor(catalogs.Catalog):
+    """A floor that is void is never followed by another."""
+
+    __slots__ = ()
+
+    def _propose(self, state: Any, floor: int) -> Any:
+        return state, ()
+
+
 class CountsEveryLife(catalogs.Catalog):
     """The catalog counts what a replica said before it lost its disk."""
 
@@ -174,7 +192,9 @@ class CountsEveryLife(catalogs.Catalog):
         ("given up", {"keeper": HintKeeper(NeverPaid())}),
         ("floor", {"keeper": DropsWhatIsRefused()}),
         ("floor", {"replica": FlooredReplica(rules=SettlesLate())}),
+        ("floor", {"keeper": OwesThePast()}),
         ("loss", {"catalog": CountsEveryLife()}),
+        ("loss", {"catalog": StaysAtTheLastFloor()}),
     ],
 )
 def test_another_wrong_rule_breaks_it_as_well(name: str, machines: dict[str, Any]) -> None:

@@ -162,6 +162,24 @@ def test_steps_that_no_counterexample_has_are_told() -> None:
     ]
 
 
+def test_hints_that_are_paid_when_all_have_converged_are_told_from_those_that_are_dropped() -> None:
+    first = behaviour("stops_without_mark").states[0].state
+    done = {**first, "phase": ("done",), "version": (1,), "allConverged": True}
+    owes = {**done, "hinted": (frozenset({1, 2}),)}
+    dropped = {**owes, "owed": ("open", "none"), "hinted": (frozenset({2}),)}
+    given_up = {**owes, "owed": ("open", "none")}
+    for before, after, said in (
+        (owes, done, "coordinator: hears that all have converged, and owes nothing at or below 2"),
+        (given_up, dropped, "coordinator: drops its hints for r1"),
+    ):
+        states = (first, before, after)
+        trace = parts.tell(
+            replace(behaviour("stops_without_mark"), states=tuple(map(Taken, states)), promise=""),
+            constants("stops_without_mark"),
+        )
+        assert lines(trace)[-1] == said
+
+
 @pytest.mark.parametrize("promise", ["Account", "Seen", "NothingIsLost", "SettledAgree", "Other"])
 def test_a_run_that_breaks_nothing_is_not_said_to(promise: str) -> None:
     given = replace(behaviour("settles_alone"), promise=promise, problem="Said by the engine.")
