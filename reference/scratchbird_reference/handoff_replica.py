@@ -116,7 +116,11 @@ class Purge:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What another replica holds, as anti-entropy brings it: an exchange that pays a mark (HANDOFF.R6)."""
+    """What another replica holds, as anti-entropy brings it: an exchange that pays a mark (HANDOFF.R6).
+
+    Only what was asked for since this replica closed its floor: whoever asks drops what it asked for before,
+    and asks again (HANDOFF.R10), as :mod:`scratchbird_reference.merkle_forest_exchange` does.
+    """
 
     rows: tuple[tuple[int, Held], ...]
 

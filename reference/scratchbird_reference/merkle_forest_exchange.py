@@ -33,6 +33,7 @@ from scratchbird_reference.merkle_forest_replica import (
 from scratchbird_reference.merkle_forest_replica import State as Replica
 from scratchbird_reference.quorum_messages import Held
 
+CLOSED_SINCE = "a floor was closed since it began: begin again"
 MOST_ITEMS = 64
 """Windows, nodes or rows that one message names or carries."""
 
@@ -47,6 +48,8 @@ class Snapshot:
     entries: tuple[Entry, ...] = ()
     told: tuple[tuple[int, bytes], ...] = ()
     """By window: its digest."""
+    closed: int = 0
+    """The floor that it had closed: one that closes the next takes nothing of it (HANDOFF.R10)."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------
@@ -181,6 +184,8 @@ class Answerer:
                 f"exchange {question.exchange} is not open here: it was too long ago, or before a restart"
             )
             return state, replica, Refused(question.exchange, reason)
+        if has_closed_since(replica, snapshot):
+            return state, replica, Refused(question.exchange, CLOSED_SINCE)
         match question:
             case AskWindows():
                 return state, replica, self._windows(snapshot, question)
@@ -347,6 +352,8 @@ class Driver:
         reply = event.reply
         if reply.exchange != state.exchange:
             return state, replica, None
+        if state.is_open and has_closed_since(replica, state.snapshot):
+            return None, replica, Failed(state.exchange, state.other, CLOSED_SINCE)
         return self._deliver(state, replica, reply)
 
     def _ask(self, state: Driving, replica: Replica) -> Step:
@@ -515,7 +522,13 @@ def ready(forests: ForestReplica, replica: Replica, stable: int) -> Replica:
 
 def snapshot_of(replica: Replica) -> Snapshot:
     """What it shows now."""
-    return Snapshot(tuple(entry for _, entry in replica.forest.entries), replica.forest.told)
+    entries = tuple(entry for _, entry in replica.forest.entries)
+    return Snapshot(entries, replica.forest.told, replica.replica.floor.durable.closed)
+
+
+def has_closed_since(replica: Replica, snapshot: Snapshot) -> bool:
+    """Whether it has closed another floor since an exchange began (rule HANDOFF.R10)."""
+    return replica.replica.floor.durable.closed != snapshot.closed
 
 
 def tree_of(forests: ForestReplica, shape: Shape, snapshot: Snapshot, window: int) -> Tree:

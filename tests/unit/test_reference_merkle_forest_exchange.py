@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from scratchbird_check.machines.merkle_forest_pair import SHAPE, ForestRun, at, pair_of
+from scratchbird_reference import handoff_floor as floors
 from scratchbird_reference import handoff_replica
 from scratchbird_reference import merkle_forest_exchange as exchanges
 from scratchbird_reference import merkle_forest_replica as forests
@@ -121,6 +122,7 @@ def test_a_row_that_is_overwritten_meanwhile_is_not_missed() -> None:
 def test_a_row_that_is_purged_meanwhile_is_not_sent() -> None:
     both = pair_of()
     both.one.write(1, at(5), None)
+    both.one(floors.Propose(at(20)))
     effect = both.begin()
     for _ in range(2):
         assert isinstance(effect, exchanges.Ask)
@@ -129,6 +131,23 @@ def test_a_row_that_is_purged_meanwhile_is_not_sent() -> None:
     both.one(handoff_replica.Purge())
     assert isinstance(both.finish(effect), exchanges.Succeeded)
     assert both.two.shown() == 0
+
+
+@pytest.mark.parametrize("side", ["one", "two"])
+def test_an_exchange_during_which_a_floor_is_closed_is_begun_again(side: str) -> None:
+    """An answer may be of a replica that has lost its disk since: nobody else would merge that."""
+    both = pair_of()
+    both.one.write(1, at(5))
+    both.two.write(2, at(6))
+    effect = both.begin()
+    for _ in range(2):
+        assert isinstance(effect, exchanges.Ask)
+        effect = both.drive(exchanges.Deliver(both.answer(effect.question)))
+    getattr(both, side)(floors.Propose(at(20)))
+    result = both.finish(effect)
+    assert result == exchanges.Failed(1, 2, "a floor was closed since it began: begin again")
+    assert isinstance(both.exchange(), exchanges.Succeeded)
+    assert both.same
 
 
 def test_what_is_lost_is_asked_again_and_what_is_said_twice_counts_once() -> None:
