@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 from scratchbird_proofs import (
     handoff,
+    handoff_account,
     handoff_refutations,
     hlc,
     hlc_behaviour,
@@ -34,6 +35,7 @@ def theorems() -> tuple[Theorem, ...]:
             uuid8,
             quorum,
             handoff,
+            handoff_account,
             merkle_forest,
         )
         for item in module.theorems()
