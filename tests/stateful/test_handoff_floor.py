@@ -73,7 +73,7 @@ REQUIRED = frozenset(
         "Exchanged": "error",
         "StartEmpty": "error",
         "AskPast": "Past,nothing,error",
-        "Past": "nothing,SayConverged,SayConverged PurgeBelow,error",
+        "Past": "nothing,SayConverged,error",
         "RecoveredPast": "nothing,error",
         "Merge": "nothing,error",
         "Purge": "nothing,error",

@@ -277,8 +277,8 @@ def test_logs_are_kept_where_asked(command: Command) -> None:
         (("tools", "instal"), "unknown action 'instal': did you mean 'install'"),
         (("conform",), "--command"),
         (
-            ("conform", "--command", "x", "--part", "handoff"),
-            "unknown part 'handoff': known are hlc, quorum, uuid8",
+            ("conform", "--command", "x", "--part", "merkle_forest"),
+            "unknown part 'merkle_forest': known are handoff, hlc, quorum, uuid8",
         ),
         (("trace", "/no/such/file"), "/no/such/file"),
         (("trace",), "FILE"),

@@ -79,7 +79,7 @@ class HandoffMachine:
         self._machine: Any
         self._state: Any
         if self._kind == "catalog":
-            self._machine = catalog.Catalog()
+            self._machine = variant.catalog
             self._state = catalog.State(
                 read.setting, tuple((one, 1) for one in sorted(read.setting.replicas))
             )
