@@ -91,7 +91,7 @@ class Setup:
 class HandoffMachine(QuorumMachine):
     """Coordinators with accounts, replicas with floors, and a catalog in one world."""
 
-    setup: ClassVar[Setup]  # type: ignore[assignment]
+    setup: ClassVar[Setup]  # type: ignore[assignment]  # of this part, not of quorums
     exchanges = (Ask, RecoveredPast)
     may_lose_disks: ClassVar[bool] = True
     """Whether a rule that does several things may lose a disk among them."""

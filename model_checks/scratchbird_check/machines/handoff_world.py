@@ -320,7 +320,7 @@ class World(quorum_world.World):
         assert isinstance(effect, Send | handoff_replica.SendFloor)
         if effect.to is not None:
             return Sent(sender, f"r{effect.to}", effect.message, step)
-        number = effect.message.operation  # type: ignore[union-attr]
+        number = effect.message.operation  # type: ignore[union-attr]  # what a coordinator is sent has one
         if number > HINT_NUMBERS:
             return Sent(sender, self._hints[number - HINT_NUMBERS - 1][0], effect.message, step)
         return Sent(sender, self.asked[number].coordinator, effect.message, step)

@@ -21,8 +21,9 @@ import z3
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
 from scratchbird_check.ties.graph import TieBroken
+from scratchbird_check.ties.steps import judged, runs_until_caught
 from scratchbird_check.variants.quorum import RIGHT, VARIANTS, Variant
-from scratchbird_check.verdicts import Outcome, Verdict
+from scratchbird_check.verdicts import Outcome
 from scratchbird_proofs.quorum_system import (
     KINDS,
     NUMBER,
@@ -344,25 +345,7 @@ def _met(dice: Random, variant: Variant) -> Counter[str]:
 
 def run(check: Check, context: Context) -> Outcome:
     """Runs of the reference until so many steps were taken; and each wrong rule until it is caught."""
-    dice = Random(context.seed)
-    met: Counter[str] = Counter()
-    runs = 0
-    while met.total() < check.options["steps"]:
-        try:
-            met += _met(dice, RIGHT)
-        except TieBroken as error:
-            return Outcome(check.id, Verdict.UNEXPECTED, f"run {runs}: {error}", check.properties)
-        runs += 1
-    if lacking := sorted(set(KINDS) - set(met)):
-        return Outcome(check.id, Verdict.UNEXPECTED, f"never met: {', '.join(lacking)}", check.properties)
-    caught = {name: caught_after(name, context.seed) for name in CAUGHT}
-    if missed := [name for name, after in caught.items() if not after]:
-        why = f"all that the wrong rule {missed[0]} does are steps of the system"
-        return Outcome(check.id, Verdict.UNEXPECTED, why, check.properties)
-    detail = f"{met.total():,} steps in {runs} runs of the reference, all of them the system's"
-    figures = {"runs": runs, "steps": met.total()}
-    figures |= {f"runs until {name} is caught": number for name, number in caught.items()}
-    return Outcome(check.id, check.expect, detail, check.properties, figures=figures)
+    return judged(check, context.seed, lambda dice: _met(dice, RIGHT), KINDS, CAUGHT, caught_after)
 
 
 MOST_RUNS = 400
@@ -370,10 +353,4 @@ MOST_RUNS = 400
 
 def caught_after(variant: str, seed: int) -> int:
     """How many runs it takes until a wrong rule does what is no step; 0 if it never does."""
-    dice = Random(seed)
-    for number in range(1, MOST_RUNS + 1):
-        try:
-            _met(dice, VARIANTS[variant])
-        except TieBroken:
-            return number
-    return 0
+    return runs_until_caught(lambda dice: _met(dice, VARIANTS[variant]), seed, MOST_RUNS)
