@@ -98,7 +98,11 @@ cdef class Purge(Value):
 @cython.final
 @cython.no_gc
 cdef class Merge(Value):
-    """What another replica holds, as anti-entropy brings it: an exchange that pays a mark (HANDOFF.R6)."""
+    """What another replica holds, as anti-entropy brings it: an exchange that pays a mark (HANDOFF.R6).
+
+    Only what was asked for since this replica closed its floor: whoever asks drops what it asked for before,
+    and asks again (HANDOFF.R10).
+    """
 
     __match_args__ = ("rows",)
 
