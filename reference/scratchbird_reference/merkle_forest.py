@@ -31,6 +31,11 @@ PLACE_BYTES = 16
 """Of the hash of a row's key that decides where the row is in a tree."""
 DIGITS = 2 * PLACE_BYTES
 """Of a place, each of four bits: no path is longer."""
+VERSION_BYTES = 16
+ENTRY_BYTES = 16
+"""Of the digest of what was written, in an entry. A version is made once: they show what a fault made."""
+SHORT_BYTES = 6
+"""Of a node's digest in a message (rule MERKLE_FOREST.R19)."""
 FAN_OUT = 16
 MS_SHIFT = 80
 """A version's highest 48 bits are its millisecond (rule UUID8.R1)."""
@@ -80,8 +85,17 @@ class Entry:
     row: int
     version: int
     digest: bytes
-    """Of the version and what was written."""
-    deletes: bool = False
+    """Of the version and what was written; its last bit says whether the version deletes."""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the version deletes the row."""
+        return self.digest[-1] & 1 == 1
+
+    @property
+    def record(self) -> bytes:
+        """What is hashed of it and kept of it: place, version and digest, 48 bytes."""
+        return self.place + self.version.to_bytes(VERSION_BYTES, "big") + self.digest
 
     @property
     def rank(self) -> tuple[int, bytes]:
@@ -129,12 +143,14 @@ class Rules:
     def entry_of(self, row: int, held: Held) -> Entry:
         """How a forest shows a version of a row."""
         kind = b"deleted" if held.value is None else b"value"
-        digest = self.hashed("row", _number(row), held.version.to_bytes(16, "big"), kind, held.value or b"")
-        return Entry(self.place_of(row), row, held.version, digest, held.value is None)
+        version = held.version.to_bytes(VERSION_BYTES, "big")
+        digest = bytearray(self.hashed("row", _number(row), version, kind, held.value or b"")[:ENTRY_BYTES])
+        digest[-1] = digest[-1] & 0xFE | (held.value is None)
+        return Entry(self.place_of(row), row, held.version, bytes(digest))
 
     def leaf_digest(self, entries: Sequence[Entry]) -> bytes:
         """The digest of a leaf: of its entries, in their order (rule MERKLE_FOREST.R5)."""
-        return self.hashed("leaf", *(entry.place + entry.digest for entry in sorted(entries)))
+        return self.hashed("leaf", *(entry.record for entry in sorted(entries)))
 
     def inner_digest(self, children: Sequence[bytes]) -> bytes:
         """The digest of an inner node: of its children's (rule MERKLE_FOREST.R5)."""
@@ -198,6 +214,21 @@ class Rules:
         Below the floor its past is complete: what another one showed before it settled may have been purged.
         """
         return entry.version > floor
+
+    def short(self, digest: bytes) -> bytes:
+        """A node's digest as it is told (rule MERKLE_FOREST.R19)."""
+        return digest[:SHORT_BYTES]
+
+    def is_confirmed(self, told: bytes, found: bytes) -> bool:
+        """Whether what was heard of a window makes the digest that was told (rule MERKLE_FOREST.R19)."""
+        return told == found
+
+    def is_given(self, entry: Entry, theirs: Entry | None) -> bool:
+        """Whether an entry of ours is given, where the other side shows this in any window (R14).
+
+        Of two values of one version each side is sent the other's: which one stays is the rows' matter.
+        """
+        return theirs is None or entry.version >= theirs.version
 
     def takes_part(self, drives: bool) -> bool:
         """Whether the side that drives an exchange, or the other one, takes rows (rule MERKLE_FOREST.R13)."""

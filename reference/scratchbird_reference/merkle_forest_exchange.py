@@ -16,13 +16,35 @@ from dataclasses import dataclass, field, replace
 from scratchbird_reference.errors import CallerError
 from scratchbird_reference.merkle_forest import (
     FAN_OUT,
+    NOTHING_THERE,
     Entry,
     Inner,
     Leaf,
     Node,
     Prefix,
+    Rules,
     Shape,
     Tree,
+)
+from scratchbird_reference.merkle_forest_messages import (
+    WINDOW_SIZE,
+    AskNodes,
+    AskRows,
+    AskWindows,
+    Bounds,
+    Give,
+    Nodes,
+    Open,
+    Opened,
+    Place,
+    Question,
+    Refused,
+    Reply,
+    Rows,
+    Took,
+    Windows,
+    size_of_node,
+    size_of_row,
 )
 from scratchbird_reference.merkle_forest_replica import (
     Advance,
@@ -34,11 +56,6 @@ from scratchbird_reference.merkle_forest_replica import State as Replica
 from scratchbird_reference.quorum_messages import Held
 
 CLOSED_SINCE = "a floor was closed since it began: begin again"
-MOST_ITEMS = 64
-"""Windows, nodes or rows that one message names or carries."""
-
-Place = tuple[int, Prefix]
-"""A window and the digits below which a node of its tree is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,106 +67,6 @@ class Snapshot:
     """By window: its digest."""
     closed: int = 0
     """The floor that it had closed: one that closes the next takes nothing of it (HANDOFF.R10)."""
-
-
-# --- messages ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Let us exchange, in this setting, at this stable time and floor (rule MERKLE_FOREST.R12)."""
-
-    exchange: int
-    shape: Shape
-    stable: int
-    floor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A snapshot is taken, at this stable time and floor."""
-
-    exchange: int
-    stable: int
-    floor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """There is no such exchange, or there can be none, and why."""
-
-    exchange: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskWindows:
-    """Which windows do you show, after this one?"""
-
-    exchange: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Some windows and their digests, in order; ``last`` if there are no more."""
-
-    exchange: int
-    windows: tuple[tuple[int, bytes], ...]
-    last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AskNodes:
-    """What do you show there?"""
-
-    exchange: int
-    places: tuple[Place, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """That, of each. With an entry: the version in which its row is held."""
-
-    exchange: int
-    nodes: tuple[tuple[Place, Node], ...]
-    held: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AskRows:
-    """How do you hold these rows?"""
-
-    exchange: int
-    rows: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """So."""
-
-    exchange: int
-    rows: tuple[tuple[int, Held], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Give:
-    """I show these, and hold their rows so; a row that you hold newer is not sent."""
-
-    exchange: int
-    given: tuple[tuple[Entry, Held | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """All these are dealt with, and durable."""
-
-    exchange: int
-    rows: tuple[int, ...]
-
-
-Question = Open | AskWindows | AskNodes | AskRows | Give
-Reply = Opened | Refused | Windows | Nodes | Rows | Took
 
 
 # --- who answers ------------------------------------------------------------------------------------------
@@ -171,6 +88,7 @@ class Answerer:
 
     forests: ForestReplica = field(default_factory=ForestReplica)
     most_exchanges: int = 4
+    bounds: Bounds = field(default_factory=Bounds)
 
     def step(
         self, state: Answering, replica: Replica, question: Question
@@ -192,8 +110,7 @@ class Answerer:
             case AskNodes():
                 return state, replica, self._nodes(snapshot, replica, question)
             case AskRows():
-                rows = tuple((row, self.forests.effective(replica, row)) for row in question.rows)
-                return state, replica, Rows(question.exchange, rows)
+                return state, replica, self._rows(replica, question)
         return self._give(state, replica, question)
 
     def _open(self, state: Answering, replica: Replica, question: Open) -> tuple[Answering, Replica, Reply]:
@@ -208,23 +125,38 @@ class Answerer:
 
     def _windows(self, snapshot: Snapshot, question: AskWindows) -> Windows:
         later = [item for item in snapshot.told if item[0] > question.after]
-        return Windows(question.exchange, tuple(later[:MOST_ITEMS]), len(later) <= MOST_ITEMS)
+        count = self.bounds.fitting(WINDOW_SIZE for _ in later)
+        return Windows(question.exchange, tuple(later[:count]), len(later) <= count)
 
     def _nodes(self, snapshot: Snapshot, replica: Replica, question: AskNodes) -> Nodes:
-        nodes = tuple(
-            ((window, prefix), tree_of(self.forests, replica.forest.shape, snapshot, window).node(prefix))
-            for window, prefix in question.places[:MOST_ITEMS]
-        )
+        nodes = [
+            (place, self._node(snapshot, replica, place, question.in_full))
+            for place in question.places[: self.bounds.items]
+        ]
+        told = tuple(nodes[: self.bounds.fitting(size_of_node(node) for _, node in nodes)])
         held = {
-            entry.row: self.forests.effective(replica, entry.row).version
-            for _, node in nodes
+            entry.row: version
+            for _, node in told
             if isinstance(node, Leaf)
             for entry in node.entries
+            if (version := self.forests.effective(replica, entry.row).version) > entry.version
         }
-        return Nodes(question.exchange, nodes, tuple(sorted(held.items())))
+        return Nodes(question.exchange, told, tuple(sorted(held.items())))
+
+    def _node(self, snapshot: Snapshot, replica: Replica, place: Place, in_full: bool) -> Node:
+        window, prefix = place
+        node = tree_of(self.forests, replica.forest.shape, snapshot, window).node(prefix)
+        if in_full or isinstance(node, Leaf):
+            return node
+        return Inner(tuple(self.forests.rules.short(child) for child in node.children))
+
+    def _rows(self, replica: Replica, question: AskRows) -> Rows:
+        rows = [(row, self.forests.effective(replica, row)) for row in question.rows[: self.bounds.items]]
+        count = self.bounds.fitting(size_of_row(held) for _, held in rows)
+        return Rows(question.exchange, tuple(rows[:count]))
 
     def _give(self, state: Answering, replica: Replica, question: Give) -> tuple[Answering, Replica, Reply]:
-        given = question.given[:MOST_ITEMS]
+        given = question.given[: self.bounds.items]
         for entry, held in given:
             if self.forests.rules.takes_part(drives=False):
                 replica, _ = self.forests.step(replica, Meet(entry, held))
@@ -250,6 +182,16 @@ class Driving:
     """The other side's windows and their digests, as far as they were told."""
     nodes: tuple[Place, ...] = ()
     """To be asked for."""
+    in_full: tuple[Place, ...] = ()
+    """To be asked for once more, in full: short digests were the same of nodes that differ."""
+    heard: tuple[tuple[Place, Node], ...] = ()
+    """What was told of nodes of windows that are not confirmed yet."""
+    again: frozenset[int] = frozenset()
+    """Windows that are, or were, asked for in full."""
+    damaged: tuple[int, ...] = ()
+    """Windows of theirs whose digest is not that of what they show."""
+    shown: tuple[Entry, ...] = ()
+    """Theirs that differ from ours."""
     wanted: tuple[Entry, ...] = ()
     """Of theirs, whose rows are to be asked for."""
     giving: tuple[Entry, ...] = ()
@@ -262,7 +204,8 @@ class Driving:
     @property
     def left(self) -> int:
         """How much is known to be left to do."""
-        return (not self.windows_done) + len(self.nodes) + len(self.wanted) + len(self.giving)
+        to_ask = len(self.nodes) + len(self.in_full)
+        return (not self.windows_done) + to_ask + len(self.wanted) + len(self.giving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +273,7 @@ class Driver:
     """Drives exchanges. It holds no state: :meth:`step` is a function of state, replica and event."""
 
     forests: ForestReplica = field(default_factory=ForestReplica)
+    bounds: Bounds = field(default_factory=Bounds)
 
     def step(self, state: Driving | None, replica: Replica, event: Begin | Deliver | Again | Stop) -> Step:
         """Take one step; the state is ``None`` when no exchange is under way.
@@ -366,15 +310,24 @@ class Driver:
         elif not state.windows_done:
             question = AskWindows(number, state.after)
         elif state.nodes:
-            question = AskNodes(number, state.nodes[:MOST_ITEMS])
+            question = AskNodes(number, state.nodes[: self.bounds.items])
+        elif state.in_full:
+            question = AskNodes(number, state.in_full[: self.bounds.items], in_full=True)
         elif state.wanted:
-            question = AskRows(number, tuple(entry.row for entry in state.wanted[:MOST_ITEMS]))
+            question = AskRows(number, tuple(entry.row for entry in state.wanted[: self.bounds.items]))
         elif state.giving:
-            question = Give(
-                number, tuple(self._given(state, replica, entry) for entry in state.giving[:MOST_ITEMS])
-            )
+            given = [self._given(state, replica, entry) for entry in state.giving[: self.bounds.items]]
+            count = self.bounds.fitting(size_of_row(held) for _, held in given)
+            question = Give(number, tuple(given[:count]))
         if question is not None and not (state.is_open and self.forests.rules.has_succeeded(state.left)):
             return state, replica, Ask(state.other, question)
+        if state.damaged:
+            window, *more = state.damaged
+            reason = (
+                f"window {window} of replica {state.other} has not the digest that is told of it"
+                f"{f', and {len(more)} more' if more else ''}: build it anew from its rows"
+            )
+            return None, replica, Failed(number, state.other, reason)
         done = Succeeded(number, state.other, state.stable, state.floor, state.moved)
         return None, replica, done
 
@@ -426,20 +379,70 @@ class Driver:
         return self._ask(state, replica)
 
     def _nodes(self, state: Driving, replica: Replica, reply: Nodes) -> Step:
-        asked = [item for item in reply.nodes if item[0] in state.nodes]
+        asked = [item for item in reply.nodes if item[0] in state.nodes or item[0] in state.in_full]
         held = dict(reply.held)
         for place, node in asked:
             window, prefix = place
             mine = tree_of(self.forests, replica.forest.shape, state.snapshot, window)
             if isinstance(node, Inner):
-                below = [(window, (*prefix, digit)) for digit in range(FAN_OUT)]
-                differ = [(w, p) for w, p in below if mine.digest(p) != node.children[p[-1]]]
-                state = replace(state, nodes=(*state.nodes, *differ))
+                state = self._inner(state, mine, place, node)
             else:
                 state, replica = self._leaf(state, replica, mine.under(prefix), node.entries, held)
         done = {place for place, _ in asked}
-        state = replace(state, nodes=tuple(place for place in state.nodes if place not in done))
+        windows = {window for window, _ in done}
+        state = replace(
+            state,
+            nodes=tuple(place for place in state.nodes if place not in done),
+            in_full=tuple(place for place in state.in_full if place not in done),
+            heard=(*state.heard, *asked),
+        )
+        for window in sorted(windows - {window for window, _ in (*state.nodes, *state.in_full)}):
+            state = self._confirm(state, replica, window)
+        if not state.nodes and not state.in_full:
+            state = self._to_give(state)
         return self._ask(state, replica)
+
+    def _inner(self, state: Driving, mine: Tree, place: Place, node: Inner) -> Driving:
+        """The children that differ are to be asked for, as this one was."""
+        window, prefix = place
+        in_full = place in state.in_full
+        told = [mine.digest((*prefix, digit)) for digit in range(FAN_OUT)]
+        short = told if in_full else [self.forests.rules.short(digest) for digest in told]
+        differ = [
+            (window, (*prefix, digit))
+            for digit, (ours, theirs) in enumerate(zip(short, node.children, strict=True))
+            if ours != theirs
+        ]
+        if in_full:
+            return replace(state, in_full=(*state.in_full, *differ))
+        return replace(state, nodes=(*state.nodes, *differ))
+
+    def _confirm(self, state: Driving, replica: Replica, window: int) -> Driving:
+        """Whether all that differs in a window was found, though digests were short; else once more, in full.
+
+        Rule MERKLE_FOREST.R19.
+        """
+        rules, shape = self.forests.rules, replica.forest.shape
+        heard = {prefix: node for (where, prefix), node in state.heard if where == window}
+        found = digest_as_heard(rules, tree_of(self.forests, shape, state.snapshot, window), heard)
+        told = dict(state.theirs).get(window, NOTHING_THERE)
+        state = replace(state, heard=tuple(item for item in state.heard if item[0][0] != window))
+        if rules.is_confirmed(told, rules.window_digest(shape, window, found)):
+            return state
+        if window in state.again:
+            return replace(state, damaged=(*state.damaged, window))
+        return replace(state, in_full=(*state.in_full, (window, ())), again=state.again | {window})
+
+    def _to_give(self, state: Driving) -> Driving:
+        """Of ours, what the other side does not show in a newer version, in this window or in another one.
+
+        Rule MERKLE_FOREST.R14.
+        """
+        theirs = {entry.row: entry for entry in sorted(state.shown, key=lambda entry: entry.rank)}
+        giving = tuple(
+            entry for entry in state.giving if self.forests.rules.is_given(entry, theirs.get(entry.row))
+        )
+        return replace(state, giving=giving)
 
     def _leaf(
         self,
@@ -458,6 +461,10 @@ class Driver:
             ours, their = own.get(row), other.get(row)
             if ours == their:
                 continue
+            if their is not None:
+                state = replace(state, shown=(*state.shown, their))
+            if their in state.wanted or ours in state.giving:
+                continue  # It is being looked at a second time, in full.
             if their is not None and (ours is None or their.version >= ours.version):
                 if self.forests.effective(replica, row).version > their.version:
                     replica, _ = self.forests.step(replica, Meet(their))
@@ -493,6 +500,17 @@ class Driver:
 
 
 # --- both sides -------------------------------------------------------------------------------------------
+
+
+def digest_as_heard(rules: Rules, mine: Tree, heard: dict[Prefix, Node], prefix: Prefix = ()) -> bytes:
+    """The digest of the other side's subtree: of what was heard, and of ours where they are the same."""
+    node = heard.get(prefix)
+    if node is None:
+        return mine.digest(prefix)
+    if isinstance(node, Leaf):
+        return rules.leaf_digest(node.entries) if node.entries else NOTHING_THERE
+    below = [(*prefix, digit) for digit in range(FAN_OUT)]
+    return rules.inner_digest([digest_as_heard(rules, mine, heard, child) for child in below])
 
 
 def refused(forests: ForestReplica, replica: Replica, question: Open) -> Refused | None:

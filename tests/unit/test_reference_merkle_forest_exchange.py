@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from scratchbird_check.machines.merkle_forest_pair import SHAPE, ForestRun, at, pair_of
+from scratchbird_check.machines.merkle_forest_pair import SHAPE, ForestRun, Pair, at, pair_of
 from scratchbird_reference import handoff_floor as floors
 from scratchbird_reference import handoff_replica
 from scratchbird_reference import merkle_forest_exchange as exchanges
+from scratchbird_reference import merkle_forest_messages as messages
 from scratchbird_reference import merkle_forest_replica as forests
-from scratchbird_reference.errors import CallerError
+from scratchbird_reference.errors import CallerError, ConfigurationError
+from scratchbird_reference.merkle_forest import Rules
+from scratchbird_reference.quorum_messages import Held
 
 
 def test_rows_go_both_ways_whatever_windows_they_are_in() -> None:
@@ -45,6 +48,127 @@ def test_many_rows_take_more_messages_of_the_same_size() -> None:
     assert isinstance(both.exchange(), exchanges.Succeeded)
     assert both.same
     assert len(both.two.state.replica.rows.durable.rows) == 290
+
+
+def test_a_message_takes_what_fits_and_at_least_one_item() -> None:
+    assert messages.Bounds(3, 10).fitting([1] * 9) == 3
+    assert messages.Bounds(3, 10).fitting([6, 4, 1]) == 2
+    assert messages.Bounds(3, 10).fitting([99, 1]) == 1
+    assert messages.Bounds().fitting([]) == 0
+    for wrong in (0, -1, True, 1.5):
+        with pytest.raises(ConfigurationError, match=f"size {wrong}"):
+            messages.Bounds(size=wrong)  # type: ignore[arg-type]  # What a configuration file may hold.
+
+
+@pytest.mark.parametrize(
+    "bounds", [messages.Bounds(1000, 1), messages.Bounds(1, 1000), messages.Bounds(5, 200)]
+)
+def test_an_exchange_comes_to_the_same_whatever_its_messages_hold(bounds: messages.Bounds) -> None:
+    both = pair_of(bounds=bounds, stable_ms=5_000)
+    for row in range(40):
+        both.one.write(row, at(1 + row % 3, row))
+    for row in range(20, 70):
+        both.two.write(row, at(10 + row, row), b"v" * row)
+    for question in (exchange := asked_by(both)):
+        match question:
+            case messages.AskNodes() | messages.AskRows() | messages.Give():
+                named = {messages.AskNodes: "places", messages.AskRows: "rows", messages.Give: "given"}
+                assert len(getattr(question, named[type(question)])) <= bounds.items
+    assert exchange
+    assert both.same
+
+
+def asked_by(both: Pair) -> list[messages.Question]:
+    """All that an exchange asks; it succeeds."""
+    asked: list[messages.Question] = []
+    effect = both.begin()
+    while isinstance(effect, exchanges.Ask):
+        asked.append(effect.question)
+        effect = both.drive(exchanges.Deliver(both.answer(effect.question)))
+    assert isinstance(effect, exchanges.Succeeded)
+    return asked
+
+
+def test_a_row_in_two_windows_goes_one_way() -> None:
+    both = pair_of()
+    for row in range(20):
+        for run in (both.one, both.two):
+            run.write(row, at(row))
+        both.two.write(row, at(50 + row))
+    asked = asked_by(both)
+    assert not [question for question in asked if isinstance(question, messages.Give)]
+    assert both.same
+    both.one.write(1, at(90))
+    assert [len(each.rows) for each in asked_by(both) if isinstance(each, messages.AskRows)] == []
+    assert both.same
+
+
+@dataclass(frozen=True, slots=True)
+class ShortDigests(Rules):
+    """One byte of a digest: in a few hundred subtrees two are the same."""
+
+    def short(self, digest: bytes) -> bytes:
+        return digest[:1]
+
+
+@dataclass(frozen=True, slots=True)
+class BelievesShortDigests(ShortDigests):
+    def is_confirmed(self, told: bytes, found: bytes) -> bool:
+        return True
+
+
+def collision() -> Pair:
+    """Two replicas that differ in values whose leaves have one short digest."""
+    rules = ShortDigests()
+    first, *rest = [row for row in range(200) if rules.place_of(row)[0] >> 4 == 0][:2]
+    others = [row for row in range(200) if rules.place_of(row)[0] >> 4 == 1][:2]
+    rows = [first, *rest, *others]
+    values: dict[bytes, bytes] = {}
+    for number in range(2000):
+        value = b"%d" % number
+        held = [Held(at(5), value), Held(at(5), b"v")]
+        leaf = [rules.entry_of(row, each) for row, each in zip([first, *rest], held, strict=True)]
+        short = rules.short(rules.leaf_digest(leaf))
+        if short in values:
+            break
+        values[short] = value
+    both = pair_of(rules)
+    for row in rows:
+        both.one.write(row, at(5), value if row == first else b"v")
+        both.two.write(row, at(5), values[short] if row == first else b"v")
+    return both
+
+
+def test_what_short_digests_hide_is_found_with_whole_ones() -> None:
+    both = collision()
+    assert [question.in_full for question in asked_by(both) if isinstance(question, messages.AskNodes)] == [
+        False,
+        True,
+        True,
+    ]
+    assert both.same
+    both = collision()
+    for run in (both.one, both.two):
+        run.forests = forests.ForestReplica(rules=BelievesShortDigests())
+    asked_by(both)
+    assert not both.same
+
+
+def test_a_window_whose_digest_is_not_its_own_is_damaged_and_said_so() -> None:
+    both = pair_of()
+    for row in range(3):
+        both.one.write(row, at(5))
+        both.two.write(row, at(5 + 10 * row))
+    for run in (both.one, both.two):
+        run(forests.Advance(at(100)))
+        run.clean()
+    wrong = ((0, b"x" * 32), (1, b"y" * 32))
+    both.two.state = replace(both.two.state, forest=replace(both.two.state.forest, told=wrong))
+    result = both.exchange()
+    reason = (
+        "window 0 of replica 2 has not the digest that is told of it, and 1 more: build it anew from its rows"
+    )
+    assert result == exchanges.Failed(1, 2, reason)
 
 
 def test_a_write_under_way_is_no_difference_and_one_that_was_missed_is() -> None:
@@ -186,7 +310,7 @@ def test_an_exchange_that_was_stopped_or_forgotten_did_not_succeed() -> None:
 
 def test_only_so_many_snapshots_are_kept() -> None:
     both = pair_of()
-    question = exchanges.Open(0, SHAPE, at(1), 0)
+    question = messages.Open(0, SHAPE, at(1), 0)
     for number in range(6):
         both.answer(replace(question, exchange=number))
     assert [number for number, _ in both.answering.snapshots] == [2, 3, 4, 5]
@@ -199,4 +323,4 @@ def test_events_that_can_not_be_are_refused() -> None:
     both.begin()
     with pytest.raises(CallerError, match="exchange 1 is under way: end it before another begins"):
         both.begin()
-    assert both.drive(exchanges.Deliver(exchanges.Refused(7, "of another"))) is None
+    assert both.drive(exchanges.Deliver(messages.Refused(7, "of another"))) is None

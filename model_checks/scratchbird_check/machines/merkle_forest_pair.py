@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from scratchbird_reference import handoff_floor as floors
 from scratchbird_reference import handoff_replica, quorum_replica
 from scratchbird_reference import merkle_forest_exchange as exchanges
+from scratchbird_reference import merkle_forest_messages as messages
 from scratchbird_reference import merkle_forest_replica as forests
 from scratchbird_reference.merkle_forest import MS_SHIFT, Entry, Rules, Shape
 from scratchbird_reference.quorum_messages import Held, Setting, Write
@@ -71,11 +72,12 @@ class Pair:
     driving: exchanges.Driving | None = None
     number: int = 0
     asked: int = 0
+    bounds: messages.Bounds = field(default_factory=messages.Bounds)
 
     def drive(
         self, event: exchanges.Begin | exchanges.Deliver | exchanges.Again | exchanges.Stop
     ) -> exchanges.Effect | None:
-        driver = exchanges.Driver(self.one.forests)
+        driver = exchanges.Driver(self.one.forests, self.bounds)
         self.driving, self.one.state, effect = driver.step(self.driving, self.one.state, event)
         return effect
 
@@ -83,9 +85,9 @@ class Pair:
         self.number += 1
         return self.drive(exchanges.Begin(self.number, 2))
 
-    def answer(self, question: exchanges.Question) -> exchanges.Reply:
+    def answer(self, question: messages.Question) -> messages.Reply:
         self.asked += 1
-        answerer = exchanges.Answerer(self.two.forests)
+        answerer = exchanges.Answerer(self.two.forests, bounds=self.bounds)
         self.answering, self.two.state, reply = answerer.step(self.answering, self.two.state, question)
         return reply
 
@@ -106,7 +108,7 @@ class Pair:
         return rows and one.forest.entries == two.forest.entries
 
 
-def pair_of(rules: Rules | None = None, stable_ms: int = 100) -> Pair:
-    both = Pair(ForestRun(1, rules), ForestRun(2, rules))
+def pair_of(rules: Rules | None = None, stable_ms: int = 100, bounds: messages.Bounds | None = None) -> Pair:
+    both = Pair(ForestRun(1, rules), ForestRun(2, rules), bounds=bounds or messages.Bounds())
     both.one(forests.Advance(at(stable_ms)))
     return both

@@ -10,6 +10,7 @@ from scratchbird_reference import handoff_catalog as catalogs
 from scratchbird_reference import handoff_floor as floors
 from scratchbird_reference import handoff_replica, quorum_replica
 from scratchbird_reference import merkle_forest_exchange as exchanges
+from scratchbird_reference import merkle_forest_messages as messages
 from scratchbird_reference import merkle_forest_replica as forests
 from scratchbird_reference.merkle_forest import Rules
 from scratchbird_reference.quorum_messages import Held, Send, Write
@@ -80,7 +81,7 @@ class ForestWorld:
             return
         ask = self.asks[which]
         reply = pair.answer(ask.question)
-        if isinstance(reply, exchanges.Opened):
+        if isinstance(reply, messages.Opened):
             stable = min(reply.stable, pair.one.state.forest.stable)
             self.promised[which] = [
                 (row, held.version)
