@@ -273,6 +273,13 @@ def shown(s: Met) -> Mapping[str, Formula]:
         "what is held up to the stable time is shown": z3.Implies(
             z3.And(s.held > 0, s.held <= s.stable), s.entry == z3.If(purged, 0, s.held)
         ),
+        "what is shown is held, or something newer": z3.Implies(s.entry > 0, s.held > 0),
+        "what was overtaken below the floor is not shown": z3.Implies(
+            z3.And(s.settled, s.entry > 0, s.entry <= s.floor), z3.Or(s.entry == s.held, s.held > s.floor)
+        ),
+        "no tombstone below the floor is shown": z3.Implies(
+            z3.And(s.settled, s.tombstone, s.held <= s.floor), s.entry == 0
+        ),
     }
 
 
@@ -296,6 +303,9 @@ def _meets(rules: Rules) -> Sequence[Obligation]:
         "the other side holds it, or purged it": z3.Or(s.sent >= s.met, s.sent == 0),
         "it purged it only below a floor at which this side holds the past": z3.Implies(
             s.sent == 0, s.effective >= s.met
+        ),
+        "who has settled takes what is above the floor (HANDOFF.R9)": z3.Implies(
+            z3.And(s.settled, then.held != s.held), then.held > s.floor
         ),
         "the stable time is that of the exchange or later": s.met <= s.stable,
     }
@@ -344,7 +354,48 @@ def _settles() -> Sequence[Obligation]:
         "not negative": z3.And(s.held >= 0, s.entry >= 0, s.floor > 0),
     }
     cases = {"it goes": z3.And(out, s.entry > 0), "it stays": z3.And(z3.Not(out), s.entry > 0)}
-    return tuple(Obligation(name, given, clause, cases) for name, clause in shown(then).items())
+    found = [Obligation(name, given, clause, cases) for name, clause in shown(then).items()]
+    purged = replace(s, held=z3.IntVal(0), tombstone=z3.BoolVal(False))
+    given = {
+        **shown(s),
+        "a tombstone below the floor is purged": z3.And(
+            s.settled, s.tombstone, s.held > 0, s.held <= s.floor
+        ),
+        "not negative": z3.And(s.entry >= 0, s.stable >= 0),
+    }
+    found += [Obligation(f"purged: {name}", given, clause) for name, clause in shown(purged).items()]
+    return tuple(found)
+
+
+def _agree(rules: Rules) -> Sequence[Obligation]:
+    """Two sides, one row, no new versions: what this side shows after an exchange is what the other shows."""
+    here = met()
+    names = ("held", "entry")
+    there = replace(
+        here, tombstone=z3.Bool("their_tombstone"), **{name: z3.Int(f"their_{name}") for name in names}
+    )
+    here = replace(here, met=there.entry, sent=there.held)
+    then = after(rules, here)
+    given = {
+        **{f"here: {name}": clause for name, clause in shown(here).items()},
+        **{f"there: {name}": clause for name, clause in shown(there).items()},
+        "versions are not negative": z3.And(here.held >= 0, here.entry >= 0, there.held >= 0),
+        "one version is one write": z3.And(
+            z3.Implies(here.held == there.held, here.tombstone == there.tombstone),
+            z3.Bool("sent_tombstone") == there.tombstone,
+        ),
+        "the other side shows something newer": here.entry < there.entry,
+        "at or below one floor both show the same (HANDOFF.R11)": z3.Implies(
+            z3.And(here.settled, there.entry <= here.floor), here.entry == there.entry
+        ),
+    }
+    cases = {
+        "its row is taken": then.held > here.held,
+        "its entry is taken over": z3.And(then.held == here.held, then.entry > here.entry),
+        "its row is under way": there.held > there.stable,
+        "both have settled": here.settled,
+    }
+    return (Obligation("both show the same", given, then.entry == there.entry, cases),)
 
 
 def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
@@ -393,6 +444,13 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
             ("MRK-6", "MRK-7"),
             ("MERKLE_FOREST.R1", "MERKLE_FOREST.R14"),
             lambda: _meets(given),
+        ),
+        Theorem(
+            "merkle_forest.nothing_moves_twice",
+            "If no new versions come, a row that an exchange has dealt with is the same at both sides.",
+            ("MRK-7",),
+            ("MERKLE_FOREST.R14", "MERKLE_FOREST.R18"),
+            lambda: _agree(given),
         ),
         Theorem(
             "merkle_forest.entries_follow_the_stable_time",

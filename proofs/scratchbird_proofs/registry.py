@@ -15,6 +15,7 @@ from scratchbird_proofs import (
     hlc_time,
     hlc_waits,
     merkle_forest,
+    merkle_forest_sealing,
     quorum,
     uuid8,
 )
@@ -37,6 +38,7 @@ def theorems() -> tuple[Theorem, ...]:
             handoff,
             handoff_account,
             merkle_forest,
+            merkle_forest_sealing,
         )
         for item in module.theorems()
     }

@@ -74,6 +74,13 @@ class RefreshesNothing(Rules):
         return z3.BoolVal(False)
 
 
+class TakesOverPurged(Rules):
+    """An entry below the floor is taken over as any other."""
+
+    def takes_over(self, s: Met) -> Formula:
+        return z3.BoolVal(True)
+
+
 @pytest.mark.parametrize(
     ("rules", "name"),
     [
@@ -85,6 +92,9 @@ class RefreshesNothing(Rules):
         (TakesNothing, "entries_meet"),
         (TakesOlder, "entries_meet"),
         (RefreshesNothing, "entries_meet"),
+        (TakesOverPurged, "entries_meet"),
+        (TakesNothing, "nothing_moves_twice"),
+        (RefreshesNothing, "nothing_moves_twice"),
     ],
 )
 def test_a_wrong_rule_is_refuted(rules: type[Rules], name: str) -> None:
