@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import secrets
 import weakref
@@ -31,6 +32,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from scratchbird.errors import CallerError
 from scratchbird_node.errors import FileError, FileLockedError, file_error
 
 try:
@@ -73,6 +75,25 @@ class Reading(Protocol):
         """Let go of the file. Closing twice is no error."""
 
 
+class Mapped(Protocol):
+    """A file of which every byte stands in memory, and is read from the disk when somebody looks at it.
+
+    It goes on being readable after the file was removed or replaced. Nobody may shorten the file: that, and a
+    medium that does not give a page back, ends the process that looks (SIGBUS). Whoever maps a file therefore
+    reads it first.
+    """
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes, read-only; empty if the file is. On the real disk they begin where a page does."""
+
+    def close(self) -> None:
+        """Let go of the bytes. Closing twice is no error.
+
+        :raises CallerError: if somebody still has a part of the view; nothing was let go of then.
+        """
+
+
 class Lock(Appending, Protocol):
     """The right to use a folder or file, until it is closed or the process ends.
 
@@ -93,6 +114,9 @@ class Files(Protocol):
 
     def read_from(self, path: Path) -> Reading:
         """Open a file in order to read."""
+
+    def map(self, path: Path) -> Mapped:
+        """Have the bytes of a file in memory without reading them."""
 
     def size(self, path: Path) -> int:
         """The length of a file."""
@@ -155,6 +179,11 @@ def left_over_of(name: str) -> str | None:
     old, _, token = stem.rpartition(".")
     is_ours = end == "new" and len(token) == 16 and all(digit in "0123456789abcdef" for digit in token)
     return old if is_ours else None
+
+
+def still_borrowed(path: Path) -> CallerError:
+    """What closing a mapped file raises while a part of its view is in use."""
+    return CallerError(f"{path}: parts of the mapped file are still in use: drop them, and close it then")
 
 
 # --- the real disk ----------------------------------------------------------------------------------------
@@ -239,6 +268,40 @@ class DiskReading:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+class DiskMapped:
+    """A :class:`Mapped` of the operating system."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._map: mmap.mmap | None = None
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                if size:  # The system maps no empty file.
+                    self._map = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise file_error(error, path, "be mapped into memory") from error
+        self._view = memoryview(b"" if self._map is None else self._map)
+
+    @property
+    def view(self) -> memoryview:
+        return self._view
+
+    def close(self) -> None:
+        if self._map is None:
+            return
+        self._view.release()
+        try:
+            self._map.close()
+        except BufferError:
+            self._view = memoryview(self._map)
+            raise still_borrowed(self._path) from None
+        self._map = None
 
 
 class DiskLock(DiskAppending):
@@ -327,6 +390,9 @@ class Disk:
 
     def read_from(self, path: Path) -> Reading:
         return DiskReading(path)
+
+    def map(self, path: Path) -> Mapped:
+        return DiskMapped(path)
 
     def size(self, path: Path) -> int:
         try:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchbird_node.errors import FileError, FileLockedError, file_error
-from scratchbird_node.files import Appending, Lock, Reading
+from scratchbird_node.files import Appending, Lock, Mapped, Reading, still_borrowed
 
 Image = dict[str, bytes]
 """What is on the disk: the contents of each file, by its path."""
@@ -222,6 +222,10 @@ class CrashFiles:
         self._call("read", path)
         return CrashReading(self, path, self._node(path))
 
+    def map(self, path: Path) -> Mapped:
+        self._call("map", path)
+        return CrashMapped(self, path, self._node(path))
+
     def size(self, path: Path) -> int:
         return len(self._node(path).all)
 
@@ -361,6 +365,30 @@ class CrashReading(_Open):
         self._check_open(f"be read at byte {offset}")
         self._files._call(f"pread {offset} {offset + length}", self._path)
         return self._node.all[offset : offset + length]
+
+
+class CrashMapped(_Open):
+    """A file of :class:`CrashFiles` that stands in memory."""
+
+    def __init__(self, files: CrashFiles, path: Path, node: Node) -> None:
+        super().__init__(files, path, node)
+        self._data = bytearray(node.all)
+        self._view = memoryview(self._data).toreadonly()
+
+    @property
+    def view(self) -> memoryview:
+        return self._view
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._view.release()
+        try:
+            self._data.clear()  # As the real one, it notices whether somebody still looks.
+        except BufferError:
+            self._view = memoryview(self._data).toreadonly()
+            raise still_borrowed(self._path) from None
+        super().close()
 
 
 class CrashLock(CrashAppending):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scratchbird.errors import ConfigurationError, DiskError, OverloadError
+from scratchbird.errors import CallerError, ConfigurationError, DiskError, OverloadError
 from scratchbird_check.crash_files import CrashFiles
 from scratchbird_check.crash_histories import killed_at
 from scratchbird_node import files as files_module
@@ -93,6 +93,39 @@ def test_a_closed_file_is_of_no_use(tmp_path: Path) -> None:
         for call in calls:
             with pytest.raises(FileError, match="Bad file descriptor"):
                 call()
+
+
+def test_what_is_mapped_is_all_there_and_can_not_be_changed(tmp_path: Path) -> None:
+    for files, folder in both(tmp_path):
+        path = folder / "a"
+        data = bytes(range(256)) * 1000
+        write(files, path, data)
+        mapped = files.map(path)
+        assert mapped.view == data
+        assert mapped.view.readonly
+        replace(files, path, b"another", "word")
+        files.remove(path)
+        assert bytes(mapped.view[-3:]) == b"\xfd\xfe\xff"  # It goes on being readable.
+        part = mapped.view[5:7]
+        with pytest.raises(CallerError, match="still in use: drop them"):
+            mapped.close()
+        assert (bytes(part), mapped.view[5]) == (b"\x05\x06", 5)
+        part.release()
+        mapped.close()
+        mapped.close()
+        with pytest.raises(ValueError, match="released"):
+            mapped.view[0]
+
+
+def test_an_empty_file_is_mapped_as_nothing_and_a_missing_one_is_refused(tmp_path: Path) -> None:
+    for files, folder in both(tmp_path):
+        write(files, folder / "a", b"")
+        mapped = files.map(folder / "a")
+        assert bytes(mapped.view) == b""
+        mapped.close()
+        mapped.close()
+        with pytest.raises(FileMissingError, match="the folder must exist"):
+            files.map(folder / "missing")
 
 
 def test_names_are_listed_changed_and_removed(tmp_path: Path) -> None:
@@ -239,6 +272,7 @@ def test_data_and_names_are_synced_by_the_system(tmp_path: Path, monkeypatch: py
         ("fdatasync", "can not make the words durable"),
         ("fsync", "can not make the names durable"),
         ("pread", "can not be read at byte 3"),
+        ("open", "can not be mapped into memory"),
         ("listdir", "can not be listed"),
         ("unlink", "can not be removed"),
         ("replace", "can not be renamed to b"),
@@ -276,6 +310,7 @@ def test_every_failure_names_the_file_and_what_to_do(
         "fdatasync": lambda: file.sync("words"),
         "fsync": lambda: files.sync_folder(tmp_path, "names"),
         "pread": lambda: reading.read(3, 1),
+        "open": lambda: files.map(path),
         "listdir": lambda: files.names(tmp_path),
         "unlink": lambda: files.remove(path),
         "replace": lambda: files.rename(path, tmp_path / "b"),
