@@ -170,10 +170,12 @@ def overwritten(rows: Forest, count: int, mine: bool = False) -> Differences:
 def taken_out(rows: Forest, count: int) -> Differences:
     """So many writes are at one side and not yet at the other, and their rows' old entries left at once.
 
-    The new entries are past the stable time: nobody shows them.
+    The new entries are past the stable time: nobody shows them. By turns the side that drives has the write,
+    and takes the old entry over alone, and the other one, which is given the old row.
     """
     return _by_window(
-        (window, Difference(place, False, True, newest=False)) for place, window, _ in rows.order[:count]
+        (window, Difference(place, number % 2 == 1, True, newest=number % 2 == 1))
+        for number, (place, window, _) in enumerate(rows.order[:count])
     )
 
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
-from scratchbird_check.traces.model import Step, Trace
+from scratchbird_check.traces.model import Arrow, Step, Trace
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference.merkle_forest import FAN_OUT, Entry, Inner, Leaf, Prefix, Rules, Shape, Tree
 from scratchbird_reference.merkle_forest_rows import Encoding
@@ -110,24 +110,56 @@ def run_rank(check: Check, context: Context) -> Outcome:
         f"one row of {rows:,} is missing: the rank-shaped tree moves {rank.rows:,} rows and tells "
         f"{rank.digests:,} digests, ours moves one row and tells {radix.digests}"
     )
-    steps = (
-        ("one", f"shows {rows:,} rows", False),
-        ("two", f"shows the same without row {missing + 1} of them", False),
-        (
-            "one",
-            f"tells {rank.digests:,} digests: from there on each leaf stands where its neighbour stood",
-            False,
+    told = (
+        Told("one", f"shows {rows:,} rows"),
+        Told("two", f"shows the same, but not the row that is number {missing + 1} in their order"),
+        Told("one", f"tells {rank.digests:,} digests, of all nodes that differ", sends=True),
+        Told(
+            "two",
+            "finds that from there on each leaf stands where its neighbour stood: all differ",
+            hears="digests",
+            since=2,
         ),
-        ("two", f"is sent and sends {rank.rows:,} rows, to be brought one", True),
+        Told(
+            "one",
+            f"and two send each other {rank.rows:,} rows, to bring one",
+            wrong=True,
+            hears="rows",
+            since=3,
+        ),
     )
-    trace = _trace("Two rank-shaped trees that differ in one row (rank_shaped)", steps, detail, "MRK-3")
+    trace = story("Two rank-shaped trees that differ in one row (rank_shaped)", told, detail, "MRK-3")
     return Outcome(check.id, Verdict.REFUTED, detail, check.properties, figures=figures, counterexample=trace)
 
 
-def _trace(title: str, told: Sequence[tuple[str, str, bool]], verdict: str, promise: str) -> Trace:
-    """A story of two replicas in a few steps."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A step of a story of two replicas.
+
+    :ivar hears: what a message brings, sent at step ``since``.
+    """
+
+    lane: str
+    label: str
+    wrong: bool = False
+    hears: str = ""
+    since: int = 0
+    sends: bool = False
+
+
+def story(title: str, told: Sequence[Told], verdict: str, promise: str) -> Trace:
+    """Told as a run that can be drawn."""
     steps = tuple(
-        Step(number, lane, "Compare", label, wrong=wrong) for number, (lane, label, wrong) in enumerate(told)
+        Step(
+            number,
+            item.lane,
+            "Exchange" if item.sends or item.hears else "Hold",
+            item.label,
+            arrows=(Arrow(item.since, told[item.since].lane, item.hears),) if item.hears else (),
+            wrong=item.wrong,
+            kind="message" if item.sends else "step",
+        )
+        for number, item in enumerate(told)
     )
     return Trace(title, "reference", "merkle_forest", ("one", "two"), steps, verdict, promise)
 
@@ -164,11 +196,13 @@ def run_domains(check: Check, context: Context) -> Outcome:
         'one digest for the rows ("ab", "c") and ("a", "bc"), and one for two rows and for a row whose bytes '
         "are their digests; ours tells both apart"
     )
-    steps = (
-        ("one", f'writes the row ("ab", "c"): digest {published_row(columns[0]).hex()[:12]}', False),
-        ("two", f'holds the row ("a", "bc"): digest {published_row(columns[1]).hex()[:12]}', False),
-        ("one", "compares roots: they are the same, and nothing is repaired, ever", True),
+    digests = [published_row(row).hex()[:8] for row in columns]
+    told = (
+        Told("one", f'holds the row ("ab", "c"): digest {digests[0]}'),
+        Told("two", f'holds the row ("a", "bc"): digest {digests[1]}'),
+        Told("two", "tells the digest of its window", sends=True),
+        Told("one", "finds its own, and repairs nothing, ever", wrong=True, hears=digests[1], since=2),
     )
-    trace = _trace("Two rows with one digest (no_domains)", steps, detail, "MRK-8")
+    trace = story("Two rows with one digest (no_domains)", told, detail, "MRK-8")
     figures = {"collisions": len(collisions)}
     return Outcome(check.id, Verdict.REFUTED, detail, check.properties, figures=figures, counterexample=trace)
