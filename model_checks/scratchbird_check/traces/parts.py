@@ -7,6 +7,7 @@ from typing import Any
 
 from scratchbird_check.traces import handoff_story
 from scratchbird_check.traces.hlc_story import tell_hlc
+from scratchbird_check.traces.merkle_forest_story import tell_merkle_forest
 from scratchbird_check.traces.model import Behaviour, Change, Step, Trace, finish
 from scratchbird_check.traces.quorum_story import tell_quorum
 from scratchbird_check.traces.tla_values import format_value
@@ -20,7 +21,12 @@ def _tell_handoff(behaviour: Behaviour, constants: Mapping[str, Any]) -> Trace:
     return (handoff_story.tell_handoff if fits else _tell_plainly)(behaviour, constants)
 
 
-STORIES: Mapping[str, Teller] = {"hlc": tell_hlc, "quorum": tell_quorum, "handoff": _tell_handoff}
+STORIES: Mapping[str, Teller] = {
+    "hlc": tell_hlc,
+    "quorum": tell_quorum,
+    "handoff": _tell_handoff,
+    "merkle_forest": tell_merkle_forest,
+}
 """From a part's stem to its story; the other parts are told variable by variable."""
 
 

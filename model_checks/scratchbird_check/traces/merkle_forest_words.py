@@ -1,0 +1,171 @@
+"""The steps of forests and their exchanges in words, beside those of quorums and handoff.
+
+Model and reference use the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scratchbird_check.traces.hlc_words import listed
+from scratchbird_check.traces.quorum_words import lane, lanes, verb
+
+CLIENTS = "clients"
+NO_ROW = "finds no row that differs"
+
+# --- rows, windows and time -------------------------------------------------------------------------------
+
+
+def of_row(what: str, row: int) -> str:
+    """``"old" at 5``, and which row it is if it is not the first one."""
+    return what if row == 1 else f"{what} of row {row}"
+
+
+def writes(what: str, replicas: Sequence[int]) -> str:
+    stores = f"{lanes(replicas)} {verb('store', replicas)} it" if replicas else "it is under way"
+    return f"write {what}: {stores}"
+
+
+def rises(stable: int) -> str:
+    return f"lets its stable time rise to {stable}"
+
+
+def rise(replicas: Sequence[int], stable: int) -> str:
+    return f"{lanes(replicas)} let their stable times rise to {stable}"
+
+
+def windows(numbers: Iterable[int]) -> str:
+    """``window 0``, ``windows 0 and 5``"""
+    found = sorted(numbers)
+    return f"window{'' if len(found) == 1 else 's'} {listed([str(number) for number in found])}"
+
+
+def hashes(numbers: Iterable[int]) -> str:
+    return f"hashes {windows(numbers)} anew"
+
+
+def refuses_sealed(what: str, window: int) -> str:
+    return f"refuses {what}: it has sealed window {window}"
+
+
+def crashes() -> str:
+    return "crashes and starts again"
+
+
+def builds_anew(setting: int, window_ms: int) -> str:
+    return f"builds its forest anew in setting {setting}, with windows of {window_ms} ms"
+
+
+# --- an exchange ------------------------------------------------------------------------------------------
+
+
+def compares_windows(other: int, differ: Iterable[int], left_out: Iterable[int] = ()) -> str:
+    """Which windows differ; and of those, which are not gone through."""
+    found, left = sorted(differ), sorted(left_out)
+    said = f"{windows(found)} {'differs' if len(found) == 1 else 'differ'}" if found else "no window differs"
+    if left:
+        which = "" if left == found else f" {windows(left)}"
+        said += f", and{which} {'is' if len(left) == 1 else 'are'} left out"
+    return f"begins an exchange with {lane(other)}: {said}"
+
+
+def looks_into(numbers: Iterable[int], found: Sequence[str]) -> str:
+    return f"looks into {windows(numbers)}: {'; '.join(found) or NO_ROW}"
+
+
+def row_differs(own: str, other: int, theirs: str, row: int = 1) -> str:
+    """What the two sides show of a row."""
+    which = "" if row == 1 else f"of row {row} "
+    return f"{which}it shows {own}, and {lane(other)} {theirs}"
+
+
+def subtrees_differ(count: int, *, in_full: bool) -> str:
+    which = "whole" if in_full else "short"
+    differ = "none of the subtrees differs" if not count else f"{count} subtree{'s' * (count > 1)} differ"
+    return f"by their {which} digests {differ}{'s' * (count == 1)}"
+
+
+def believes_not() -> str:
+    return "but together they are not what the window's digest says, so all digests are asked for in full"
+
+
+def takes(what: str) -> str:
+    return f"takes {what}"
+
+
+def takes_entry(what: str) -> str:
+    return f"holds something newer, and takes over the entry {what}"
+
+
+def takes_nothing(what: str) -> str:
+    return f"is sent {what}, and takes nothing"
+
+
+def needs_nothing(what: str) -> str:
+    return f"is shown {what}, and nothing is to be done"
+
+
+def succeeded(other: int) -> str:
+    return f"has exchanged with {lane(other)}: it has succeeded"
+
+
+def failed(other: int, reason: str = "") -> str:
+    return f"ends the exchange with {lane(other)}: it has failed{': ' if reason else ''}{reason}"
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------
+
+
+def missed(holder: int, other: int, what: str, lesson: str, promise: str) -> str:
+    so = f": {lesson}" if lesson else ""
+    return (
+        f"The exchange of {lane(holder)} and {lane(other)} has succeeded, and {lane(other)} lacks {what}, "
+        f"which {lane(holder)} held{so} ({promise})."
+    )
+
+
+def unseen(holder: int, other: int, what: str, promise: str) -> str:
+    return (
+        f"{lane(holder)} and {lane(other)} tell the same digests, and {lane(other)} lacks {what}, which "
+        f"{lane(holder)} holds: no exchange will find it ({promise})."
+    )
+
+
+def tells_still(replica: int, window: int, what: str, promise: str) -> str:
+    return (
+        f"{lane(replica)} tells a digest of window {window} as if {what} were still there, and nothing says "
+        f"that it lags behind ({promise})."
+    )
+
+
+def tells_without(replica: int, what: str, promise: str) -> str:
+    return (
+        f"{lane(replica)} tells digests as if {what}, which it shows, were not there, and nothing says that "
+        f"they lag behind ({promise})."
+    )
+
+
+def shows_less(replica: int, what: str, promise: str) -> str:
+    return (
+        f"The exchange has succeeded, and {lane(replica)} still does not show {what}: the next one finds the "
+        f"same difference again ({promise})."
+    )
+
+
+def needless(one: int, other: int, numbers: Iterable[int], lesson: str, promise: str) -> str:
+    found = sorted(numbers)
+    return (
+        f"{lane(one)} and {lane(other)} find {windows(found)} different once more, though neither lacks "
+        f"anything: {lesson} ({promise})."
+    )
+
+
+def shows_past(replica: int, what: str, floor: int, other: int, theirs: str, promise: str) -> str:
+    return (
+        f"{lane(replica)} shows {what}, below the floor of {floor}, and {lane(other)}, which has settled and "
+        f"holds nothing newer, holds {theirs}: what was purged is there again ({promise})."
+    )
+
+
+def never_same() -> str:
+    return "They exchange again and again, each time with success, and never show the same (EndTheSame)."
