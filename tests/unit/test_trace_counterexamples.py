@@ -19,6 +19,7 @@ from scratchbird_check.traces.model import Trace
 from scratchbird_check.traces.reference_run import Move, play
 from scratchbird_check.variants import handoff as handoff_variants
 from scratchbird_check.variants import hlc as clock_variants
+from scratchbird_check.variants import merkle_forest as forest_variants
 from scratchbird_check.variants import quorum as quorum_variants
 from scratchbird_check.variants import uuid8 as id_variants
 from scratchbird_reference import hlc
@@ -32,9 +33,9 @@ def played(variant: str) -> Counterexample:
 
 
 def test_every_variant_has_its_run() -> None:
-    parts = (clock_variants, id_variants, quorum_variants, handoff_variants)
+    parts = (clock_variants, id_variants, quorum_variants, handoff_variants, forest_variants)
     variants = {name for part in parts for name in part.VARIANTS}
-    assert set(COUNTEREXAMPLES) == {*variants, "blind_hop"}
+    assert set(COUNTEREXAMPLES) == {*variants, "blind_hop", "no_domains"}
     assert counterexample("no_such_variant") is None
 
 

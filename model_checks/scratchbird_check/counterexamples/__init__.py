@@ -11,13 +11,20 @@ from collections.abc import Callable, Mapping
 
 from scratchbird_check.counterexamples.handoff import COUNTEREXAMPLES as HANDOFF
 from scratchbird_check.counterexamples.hlc import COUNTEREXAMPLES as CLOCK
+from scratchbird_check.counterexamples.merkle_forest import COUNTEREXAMPLES as FORESTS
 from scratchbird_check.counterexamples.model import Counterexample
 from scratchbird_check.counterexamples.quorum import COUNTEREXAMPLES as QUORUMS
 from scratchbird_check.counterexamples.uuid8 import COUNTEREXAMPLES as IDS
 
 __all__ = ["COUNTEREXAMPLES", "Counterexample", "counterexample"]
 
-COUNTEREXAMPLES: Mapping[str, Callable[[], Counterexample]] = {**CLOCK, **IDS, **QUORUMS, **HANDOFF}
+COUNTEREXAMPLES: Mapping[str, Callable[[], Counterexample]] = {
+    **CLOCK,
+    **IDS,
+    **QUORUMS,
+    **HANDOFF,
+    **FORESTS,
+}
 """From the variant's name to what plays its run."""
 
 

@@ -102,7 +102,7 @@ class _Teller:
         before, after = self.both(number)
         (version,) = after["written"][0] - before["written"][0]
         self.sent[version] = number
-        return Told(words.CLIENTS, words.writes(self.held(version), []), mark=str(version))
+        return Told(words.CLIENTS, words.send(self.held(version), []), mark=str(version))
 
     def crashed(self, number: int, key: int) -> Told:
         """Who it was is seen if it forgot anything."""
@@ -208,7 +208,7 @@ class _Teller:
         was, now = function_of(before["held"][r]), function_of(after["held"][r])
         row = next(row for row in now if now[row] != was[row])
         if not now[row]:
-            return Told(lane(r), "purges its tombstone", kind="step")
+            return Told(lane(r), words.purges(), kind="step")
         what = self.value(now[row])
         told = Told(lane(r), words.of_row(quorum_words.stores(self.held(now[row])), row), mark=what)
         if now[row] in self.sent:

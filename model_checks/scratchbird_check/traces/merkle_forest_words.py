@@ -21,9 +21,9 @@ def of_row(what: str, row: int) -> str:
     return what if row == 1 else f"{what} of row {row}"
 
 
-def writes(what: str, replicas: Sequence[int]) -> str:
+def send(what: str, replicas: Sequence[int]) -> str:
     stores = f"{lanes(replicas)} {verb('store', replicas)} it" if replicas else "it is under way"
-    return f"write {what}: {stores}"
+    return f"send {what}: {stores}"
 
 
 def rises(stable: int) -> str:
@@ -52,6 +52,14 @@ def crashes() -> str:
     return "crashes and starts again"
 
 
+def purges() -> str:
+    return "purges its tombstone"
+
+
+def all_converged() -> str:
+    return "hears that all have converged"
+
+
 def builds_anew(setting: int, window_ms: int) -> str:
     return f"builds its forest anew in setting {setting}, with windows of {window_ms} ms"
 
@@ -69,8 +77,17 @@ def compares_windows(other: int, differ: Iterable[int], left_out: Iterable[int] 
     return f"begins an exchange with {lane(other)}: {said}"
 
 
-def looks_into(numbers: Iterable[int], found: Sequence[str]) -> str:
-    return f"looks into {windows(numbers)}: {'; '.join(found) or NO_ROW}"
+def agrees(other: int) -> str:
+    return f"begins an exchange with {lane(other)}: both are at one stable time and floor"
+
+
+def refused(other: int, reason: str) -> str:
+    return f"begins an exchange with {lane(other)}, and is refused: {reason}"
+
+
+def looks_into(numbers: Iterable[int], found: Sequence[str], *, again: bool = False) -> str:
+    """``again``: because short digests did not say all."""
+    return f"looks into {windows(numbers)}{' once more' if again else ''}: {'; '.join(found) or NO_ROW}"
 
 
 def row_differs(own: str, other: int, theirs: str, row: int = 1) -> str:
@@ -85,8 +102,12 @@ def subtrees_differ(count: int, *, in_full: bool) -> str:
     return f"by their {which} digests {differ}{'s' * (count == 1)}"
 
 
-def believes_not() -> str:
-    return "but together they are not what the window's digest says, so all digests are asked for in full"
+def leaves_out() -> str:
+    return "it leaves the row out"
+
+
+def is_not_all(window: int) -> str:
+    return f"that does not make the digest of window {window}, so it is asked again, with whole digests"
 
 
 def takes(what: str) -> str:
@@ -97,12 +118,16 @@ def takes_entry(what: str) -> str:
     return f"holds something newer, and takes over the entry {what}"
 
 
+def takes_over() -> str:
+    return "it holds something newer, and takes over the entry"
+
+
 def takes_nothing(what: str) -> str:
     return f"is sent {what}, and takes nothing"
 
 
 def needs_nothing(what: str) -> str:
-    return f"is shown {what}, and nothing is to be done"
+    return f"is sent {what}, and has no need of it"
 
 
 def succeeded(other: int) -> str:
@@ -119,7 +144,7 @@ def failed(other: int, reason: str = "") -> str:
 def missed(holder: int, other: int, what: str, lesson: str, promise: str) -> str:
     so = f": {lesson}" if lesson else ""
     return (
-        f"The exchange of {lane(holder)} and {lane(other)} has succeeded, and {lane(other)} lacks {what}, "
+        f"The exchange of {lanes((holder, other))} has succeeded, and {lane(other)} lacks {what}, "
         f"which {lane(holder)} held{so} ({promise})."
     )
 
@@ -155,7 +180,7 @@ def shows_less(replica: int, what: str, promise: str) -> str:
 def needless(one: int, other: int, numbers: Iterable[int], lesson: str, promise: str) -> str:
     found = sorted(numbers)
     return (
-        f"{lane(one)} and {lane(other)} find {windows(found)} different once more, though neither lacks "
+        f"{lanes((one, other))} find {windows(found)} different once more, though neither lacks "
         f"anything: {lesson} ({promise})."
     )
 

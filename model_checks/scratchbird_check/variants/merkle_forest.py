@@ -90,7 +90,7 @@ class KeepsOvertaken(Rules):
 
 
 class BelievesShortDigests(Rules):
-    """Subtrees with one short digest are taken for the same, whatever the windows' digests say."""
+    """Subtrees with one short digest are taken for the same, whatever the windows' digests say (MRK-8)."""
 
     __slots__ = ()
 
@@ -99,16 +99,19 @@ class BelievesShortDigests(Rules):
 
 
 class ComparesAcrossSettings(Rules):
-    """Forests are compared whatever their settings are."""
+    """The setting is in no digest, and forests are compared whatever it is (MRK-12)."""
 
     __slots__ = ()
 
     def comparable(self, mine: Shape, theirs: Shape) -> bool:
         return True
 
+    def window_digest(self, shape: Shape, window: int, tree: bytes) -> bytes:
+        return Rules.window_digest(self, Shape(), window, tree)
+
 
 class LeavesAtOnce(Rules):
-    """A row leaves its window when a newer version arrives, also one past the stable time."""
+    """A row leaves its window when a newer version arrives, also one past the stable time (MRK-7)."""
 
     __slots__ = ()
 
@@ -181,7 +184,7 @@ class OwnWindowsOnly(_ComparesSome):
 
 @dataclass(frozen=True, slots=True)
 class SamplesActive(Driver):
-    """Of windows that are not sealed every second row is compared: those at odd places (MRK-4)."""
+    """Of windows that are not sealed every second row is compared: those at even places (MRK-4)."""
 
     def _leaf(
         self,
@@ -198,7 +201,7 @@ class SamplesActive(Driver):
     def compares(self, replica: Replica, entry: Entry) -> bool:
         """Whether the row is in a sealed window, or in the sample."""
         window = self.forests.rules.window_of(replica.forest.shape, entry.version)
-        return self.forests.is_sealed(replica, window) or entry.place[-1] & 1 == 1
+        return self.forests.is_sealed(replica, window) or entry.place[-1] & 1 == 0
 
 
 @dataclass(frozen=True, slots=True)
