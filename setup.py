@@ -14,6 +14,14 @@ extensions = [
 ]
 extensions.append(
     Extension(
+        "scratchbird.merkle_forest",
+        ["impl/scratchbird/merkle_forest.pyx"],
+        extra_compile_args=["-O3"],
+        libraries=["crypto"],  # OpenSSL 3, for SHA-256.
+    )
+)
+extensions.append(
+    Extension(
         "scratchbird_history.search",
         ["model_checks/scratchbird_history/search.pyx"],
         extra_compile_args=["-O3"],

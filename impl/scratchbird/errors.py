@@ -23,7 +23,8 @@ many milliseconds to try again, which peer is meant), the fact is an attribute, 
     │   ├── TooManyOperationsError
     │   ├── TooManyIntentsError
     │   ├── TooManyRowsError
-    │   └── TooManyHintsError
+    │   ├── TooManyHintsError
+    │   └── TooManyWaitingError
     ├── DiskError             the durable bound can not be read or written
     │   ├── BoundWriteError
     │   ├── BoundFileError
@@ -273,4 +274,14 @@ class TooManyHintsError(OverloadError):
             f"{self.limit} hints wait for targets that have not acknowledged them: start the targets that "
             "are down, give up one that will be away for long, send the write to another coordinator, or "
             "raise max_hints"
+        )
+
+
+class TooManyWaitingError(OverloadError):
+    """As many rows wait for the stable time as may. The forest did not follow this one: it must not be kept."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} rows are held in versions above the stable time: let the stable time follow the clock "
+            "again, look whose clock is far ahead, or raise max_waiting"
         )
