@@ -83,7 +83,7 @@ SCRIPTS: Mapping[str, Script] = {
     ),
     "sealed_only": Script(
         "MRK-4",
-        "An exchange that compares sealed windows",
+        "An exchange that compares sealed windows only",
         "what is in a window that is not sealed waits, and success is recorded all the same",
         "All windows are compared up to a stable time, also those that are not sealed.",
         (*SEALED, write("old", 25, 1), *exchange(1, 2)),

@@ -7,6 +7,7 @@ breaks its promise and how the right one keeps it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -102,8 +103,9 @@ class Run:
                 where = lane(name) if row == 1 else f"{lane(name)}, row {row}"
                 noted[f"holds[{where}]"] = self.told(self.world.held(name, row).version)
                 noted[f"shows[{where}]"] = self.told(self.world.shown(name, row))
+            noted[f"stable time[{lane(name)}]"] = str(shown_ms(state.forest.stable))
             dirty = state.forest.dirty
-            noted[f"lag behind[{lane(name)}]"] = words.windows(dirty) if dirty else quorum_words.NOTHING
+            noted[f"{words.TO_HASH}[{lane(name)}]"] = words.windows(dirty) if dirty else quorum_words.NOTHING
         return noted
 
     # --- rows and time ------------------------------------------------------------------------------------
@@ -140,10 +142,7 @@ class Run:
     def rise(self, move: Move) -> Iterator[Line]:
         for name in move.replicas:
             self.world.at(name, forests.Advance(at(move.ms)))
-        if len(move.replicas) == 1:
-            yield Line(lane(move.replicas[0]), [words.rises(move.ms)], mark=str(move.ms), kind="step")
-        else:
-            yield Line(None, [words.rise(move.replicas, move.ms)], kind="step")
+            yield Line(lane(name), [words.rises(move.ms)], mark=str(move.ms), kind="step")
 
     def crash(self, move: Move) -> Iterator[Line]:
         (name,) = move.replicas
@@ -209,14 +208,13 @@ class Run:
         item = self.world.exchanges[pair]
         theirs: dict[int, bytes] | None = None
         line = Line(lane(one), arrows=[Arrow(self.number, lane(other), "digests")])
-        while (driving := item.driving) is not None and not driving.windows_done:
+        while item.driving is not None and not item.driving.windows_done:
             turn = self.world.turn(pair)
-            assert turn is not None
             if isinstance(turn.reply, messages.Windows):
                 theirs = {**(theirs or {}), **dict(turn.reply.windows)}
         if isinstance(item.effect, exchanges.Failed):
             line.kind, line.arrows = "refused", [Arrow(self.number, lane(other), "refused")]
-            line.parts.append(words.refused(other, item.effect.reason))
+            line.parts.append(words.refused(other, _for_people(item.effect.reason)))
             yield line
             return
         if theirs is None:
@@ -239,13 +237,12 @@ class Run:
             compared = exchanges.Snapshot(self.world.compared(pair, driving))
             before = {name: self._rows(name) for name in pair}
             turn = self.world.turn(pair)
-            assert turn is not None
-            match turn.question:
-                case messages.AskNodes():
-                    yield self._looked(pair, turn, compared, before[pair[0]])
-                case messages.AskRows():
+            match turn.question, turn.reply:
+                case messages.AskNodes(in_full=again), messages.Nodes() as nodes:
+                    yield self._looked(pair, turn, nodes, again, compared, before[pair[0]])
+                case messages.AskRows(), messages.Rows():
                     yield self._taken(*pair, turn.before.wanted, before[pair[0]])
-                case messages.Give(given=given):
+                case messages.Give(given=given), messages.Took():
                     yield self._taken(pair[1], pair[0], [entry for entry, _ in given], before[pair[1]])
             yield from self._ended(pair, item)
 
@@ -256,7 +253,7 @@ class Run:
                 self.world.succeeded.append((pair, item))
                 yield Line(lane(one), [words.succeeded(other)], kind="step")
             case exchanges.Failed(reason=reason):
-                yield Line(lane(one), [words.failed(other, reason)], kind="refused")
+                yield Line(lane(one), [words.failed(other, _for_people(reason))], kind="refused")
 
     def _rows(self, name: int) -> dict[int, tuple[int, int]]:
         """What a replica holds and shows of each row."""
@@ -264,45 +261,49 @@ class Run:
         return {row: (self.world.held(name, row).version, self.world.shown(name, row)) for row in rows}
 
     def _looked(
-        self, pair: Pair, turn: Turn, compared: exchanges.Snapshot, before: Mapping[int, tuple[int, int]]
+        self,
+        pair: Pair,
+        turn: Turn,
+        nodes: messages.Nodes,
+        in_full: bool,
+        compared: exchanges.Snapshot,
+        before: Mapping[int, tuple[int, int]],
     ) -> Line:
         """What the driver finds in some nodes."""
         one, other = pair
-        assert isinstance(turn.question, messages.AskNodes)
-        assert isinstance(turn.reply, messages.Nodes)
         machine, shape = self.world.variant.forests, self.world.states[one].forest.shape
-        line = Line(lane(one))
         found: list[str] = []
-        for (window, prefix), node in turn.reply.nodes:
+        told: list[int] = []
+        looked = {window for (window, _), _ in nodes.nodes}
+        for (window, prefix), node in nodes.nodes:
             mine = exchanges.tree_of(machine, shape, compared, window).under(prefix)
             if isinstance(node, Inner):
-                found.append(self._below(turn, window, prefix))
+                found.append(self._below(turn, window, prefix, in_full))
                 continue
             own, theirs = ({entry.row: entry for entry in side} for side in (mine, node.entries))
             for row in sorted(own.keys() | theirs.keys()):
                 ours, their = own.get(row), theirs.get(row)
                 if ours == their:
                     continue
-                line.arrows.append(Arrow(self.number, lane(other), self.what(_version(their))))
-                said = words.row_differs(self.told(_version(ours)), other, self.told(_version(their)), row)
+                told.append(_version(their))
+                shows = (self.told(_version(ours)), other, self.told(_version(their)))
+                said = words.row_differs(one, *shows, row, window if len(looked) > 1 else None)
                 if self.world.shown(one, row) != before[row][1]:
-                    said += f"; {words.takes_over()}"
+                    said += f"; {words.takes_over(one)}"
                 elif self._is_left_out(one, turn, ours, their):
-                    said += f"; {words.leaves_out()}"
+                    said += f"; {words.leaves_out(one)}"
                 found.append(said)
-        line.arrows = line.arrows or [Arrow(self.number, lane(other), "digests")]
-        looked = {window for (window, _), _ in turn.reply.nodes}
         again = () if turn.after is None else sorted(looked & turn.after.again - turn.before.again)
         found += [words.is_not_all(window) for window in again]
-        line.parts.append(words.looks_into(looked, found, again=turn.question.in_full))
-        return line
+        arrow = Arrow(self.number, lane(other), self.what(max(told)) if told else "digests")
+        return Line(lane(one), [words.looks_into(looked, found, again=in_full)], [arrow])
 
     @staticmethod
-    def _below(turn: Turn, window: int, prefix: Prefix) -> str:
-        assert isinstance(turn.question, messages.AskNodes)
+    def _below(turn: Turn, window: int, prefix: Prefix, in_full: bool) -> str:
+        """How many of the subtrees below a node differ."""
         left = () if turn.after is None else (*turn.after.nodes, *turn.after.in_full)
         below = {place for where, place in left if where == window and place[: len(prefix)] == prefix}
-        return words.subtrees_differ(len(below - {prefix}), in_full=turn.question.in_full)
+        return words.subtrees_differ(len(below - {prefix}), in_full=in_full)
 
     def _is_left_out(self, one: int, turn: Turn, ours: Entry | None, their: Entry | None) -> bool:
         """Whether the driver leaves a row as it is that one side lacks."""
@@ -337,6 +338,11 @@ class Run:
 def _pair(move: Move) -> Pair:
     one, other = move.replicas
     return one, other
+
+
+def _for_people(reason: str) -> str:
+    """With milliseconds in the place of versions."""
+    return re.sub(r"\d{20,}", lambda found: str(shown_ms(int(found[0]))), reason)
 
 
 def _version(entry: Entry | None) -> int:

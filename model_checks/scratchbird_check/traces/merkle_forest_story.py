@@ -136,7 +136,7 @@ class _Teller:
         found, arrows = [], []
         for row in sorted(after["rows"][r] - before["rows"][r]):
             own, theirs = (self.held(self.shown(after, r, x, row)) for x in (r, other))
-            found.append(words.row_differs(own, other, theirs, row))
+            found.append(words.row_differs(r, own, other, theirs, row))
             arrows.append(Arrow(number, lane(other), self.value(self.shown(after, r, other, row))))
         return Told(lane(r), words.looks_into(looked, found), arrows)
 
@@ -174,8 +174,10 @@ class _Teller:
         return self.begins(number, r)
 
     def closed(self, number: int, key: int) -> Told:
-        _, after = self.both(number)
+        before, after = self.both(number)
         said = f"{handoff_words.proposes(self.floor)}; {handoff_words.close(list(after['held']))}"
+        if dropped := [r for r in after["held"] if before["with"][r] and not after["with"][r]]:
+            said += f"; {words.begun_again(dropped)}"
         arrows = [Arrow(number, lane(r), "closed") for r in after["held"]]
         return Told(handoff_words.CATALOG, said, arrows, mark=str(self.floor))
 
@@ -227,7 +229,7 @@ class _Teller:
                         yield Change(f"{says}[{where}]", self.held(was[row]), self.held(now[row]))
         for r in changed_in(before, after, "dirty"):
             lagging = (_numbers(state["dirty"][r]) for state in (before, after))
-            yield Change(f"lag behind[{lane(r)}]", *lagging)
+            yield Change(f"{words.TO_HASH}[{lane(r)}]", *lagging)
 
     # --- the end --------------------------------------------------------------------------------------------
 
@@ -306,11 +308,11 @@ _VERDICTS: Mapping[str, Callable[[_Teller, State, str], Any]] = {
 _TELLERS: Mapping[str, Callable[[_Teller, int, int], Told]] = {
     "crashed": _Teller.crashed,
     "written": _Teller.written,
-    "snapshot": _Teller.snapshot,
-    "with": _Teller.ends,
     "closed": _Teller.closed,
     "converged": _Teller.converged,
     "settled": _Teller.settled,
+    "snapshot": _Teller.snapshot,
+    "with": _Teller.snapshot,
     "windows": _Teller.windows,
     "rows": _Teller.rows,
     "succeeded": _Teller.succeeded,

@@ -30,8 +30,8 @@ def rises(stable: int) -> str:
     return f"lets its stable time rise to {stable}"
 
 
-def rise(replicas: Sequence[int], stable: int) -> str:
-    return f"{lanes(replicas)} let their stable times rise to {stable}"
+TO_HASH = "to be hashed"
+"""Windows whose digest may lag behind what is in them."""
 
 
 def windows(numbers: Iterable[int]) -> str:
@@ -90,10 +90,11 @@ def looks_into(numbers: Iterable[int], found: Sequence[str], *, again: bool = Fa
     return f"looks into {windows(numbers)}{' once more' if again else ''}: {'; '.join(found) or NO_ROW}"
 
 
-def row_differs(own: str, other: int, theirs: str, row: int = 1) -> str:
-    """What the two sides show of a row."""
+def row_differs(one: int, own: str, other: int, theirs: str, row: int = 1, window: int | None = None) -> str:
+    """What the two sides showed of a row when the exchange began."""
     which = "" if row == 1 else f"of row {row} "
-    return f"{which}it shows {own}, and {lane(other)} {theirs}"
+    where = "" if window is None else f"in window {window} "
+    return f"{where}{which}{lane(one)} showed {own}, and {lane(other)} {theirs}"
 
 
 def subtrees_differ(count: int, *, in_full: bool) -> str:
@@ -102,8 +103,8 @@ def subtrees_differ(count: int, *, in_full: bool) -> str:
     return f"by their {which} digests {differ}{'s' * (count == 1)}"
 
 
-def leaves_out() -> str:
-    return "it leaves the row out"
+def leaves_out(replica: int) -> str:
+    return f"{lane(replica)} leaves the row out"
 
 
 def is_not_all(window: int) -> str:
@@ -118,8 +119,8 @@ def takes_entry(what: str) -> str:
     return f"holds something newer, and takes over the entry {what}"
 
 
-def takes_over() -> str:
-    return "it holds something newer, and takes over the entry"
+def takes_over(replica: int) -> str:
+    return f"{lane(replica)} holds something newer, and takes over the entry"
 
 
 def takes_nothing(what: str) -> str:
@@ -136,6 +137,10 @@ def succeeded(other: int) -> str:
 
 def failed(other: int, reason: str = "") -> str:
     return f"ends the exchange with {lane(other)}: it has failed{': ' if reason else ''}{reason}"
+
+
+def begun_again(drivers: Sequence[int]) -> str:
+    return f"what {lanes(drivers)} had begun to exchange has failed"
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------

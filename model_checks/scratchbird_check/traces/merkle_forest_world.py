@@ -153,11 +153,11 @@ class World:
         )
         item.effect = effect
 
-    def turn(self, pair: Pair) -> Turn | None:
-        """The question that is under way arrives, and its answer. ``None`` if there is none."""
+    def turn(self, pair: Pair) -> Turn:
+        """The question that is under way arrives, and its answer."""
         item = self.exchanges[pair]
-        if item.driving is None or not isinstance(item.effect, exchanges.Ask):
-            return None
+        assert item.driving is not None
+        assert isinstance(item.effect, exchanges.Ask)
         other, question, before = pair[1], item.effect.question, item.driving
         self.answering[other], self.states[other], reply = self.answerer.step(
             self.answering[other], self.states[other], question

@@ -150,12 +150,12 @@ class ForgetsDirt(ForestReplica):
 
 
 @dataclass(frozen=True, slots=True)
-class _ComparesSome(Driver):
-    """Leaves out some of the windows that differ."""
+class SealedOnly(Driver):
+    """Windows are compared that this side has sealed (MRK-4)."""
 
     def compares(self, state: Driving, replica: Replica, window: int) -> bool:
         """Whether a window that differs is gone through."""
-        raise NotImplementedError
+        return self.forests.is_sealed(replica, window)
 
     def _windows(self, state: Driving, replica: Replica, reply: messages.Windows) -> exchanges.Step:
         step = Driver._windows(self, state, replica, reply)
@@ -167,16 +167,8 @@ class _ComparesSome(Driver):
 
 
 @dataclass(frozen=True, slots=True)
-class SealedOnly(_ComparesSome):
-    """Windows are compared that this side has sealed (MRK-4)."""
-
-    def compares(self, state: Driving, replica: Replica, window: int) -> bool:
-        return self.forests.is_sealed(replica, window)
-
-
-@dataclass(frozen=True, slots=True)
-class OwnWindowsOnly(_ComparesSome):
-    """Windows are compared that this side has (MRK-5)."""
+class OwnWindowsOnly(SealedOnly):
+    """Windows are compared that this side has, sealed or not (MRK-5)."""
 
     def compares(self, state: Driving, replica: Replica, window: int) -> bool:
         return window in dict(state.snapshot.told)
