@@ -1,5 +1,5 @@
-"""Writes ``docs/guarantees.md``, the README's verdict table and its picture, from ledger and manifest, and
-``docs/capacity.md`` from the formulas of sizing.
+"""Writes ``docs/guarantees.md``, the README's verdict table and its picture, from ledger and manifest,
+``docs/capacity.md`` from the formulas of sizing, and what is drawn and counted in ``docs/merkle-forest.md``.
 
 The verdicts written are those that every run must find: a run that finds another one fails. So the documents
 need no run to be written, and can not say what no check stands for.
@@ -19,6 +19,7 @@ from scratchbird_check import ledger, manifest, resources
 from scratchbird_check.capacity import page as capacity
 from scratchbird_check.counterexamples import counterexample
 from scratchbird_check.ledger import Property
+from scratchbird_check.machines import merkle_forest_page
 from scratchbird_check.manifest import Check
 from scratchbird_check.promises import page
 from scratchbird_check.report.svg import draw
@@ -79,6 +80,7 @@ def documents(root: Path) -> dict[Path, str]:
         readme: with_table(readme.read_text(encoding="utf-8"), table(properties)),
         root / "docs" / "capacity.md": capacity.document(),
         root / "docs" / "stall-and-reset.svg": picture("stall_and_reset"),
+        **merkle_forest_page.documents(root / "docs"),
     }
 
 

@@ -12,6 +12,7 @@ from scratchbird_check.context import Context
 from scratchbird_check.machines import merkle_forest_costs as costs
 from scratchbird_check.machines import merkle_forest_healthy as healthy
 from scratchbird_check.manifest import Check
+from scratchbird_check.variants.merkle_forest import ComparesAcrossSettings, LeavesAtOnce
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference.merkle_forest import Rules, Shape
 
@@ -30,7 +31,7 @@ class OnlyComparable(Rules):
 
 @pytest.mark.parametrize("count", range(9))
 def test_what_is_under_way_is_moved_for_nothing_where_rows_leave_at_once(count: int) -> None:
-    wrong = healthy.overwrites_under_way(healthy.LeavesAtOnce(), count)
+    wrong = healthy.overwrites_under_way(LeavesAtOnce(), count)
     assert (wrong.windows > 0) == (count > 0)
     assert wrong.moved == count // 2
     assert wrong.moved == costs.ours(costs.forest(500, 9), costs.taken_out(costs.forest(500, 9), count)).rows
@@ -42,7 +43,7 @@ def test_what_is_under_way_is_not_seen_where_the_old_entry_stays(count: int) -> 
 
 
 def test_two_lengths_of_windows_have_no_window_in_common_and_move_every_row_both_ways() -> None:
-    _, played = healthy.restarted(healthy.ComparesAcrossSettings(), healthy.with_longer_windows)
+    _, played = healthy.restarted(ComparesAcrossSettings(), healthy.with_longer_windows)
     assert [item.moved for item in played] == [2 * healthy.ROWS] * 2
     assert not any(item.reason for item in played)
 
@@ -97,7 +98,7 @@ def test_a_variant_that_does_no_harm_is_noticed(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_rule_of_ours_that_does_harm_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(healthy, "Rules", healthy.LeavesAtOnce)
+    monkeypatch.setattr(healthy, "Rules", LeavesAtOnce)
     assert run(LEAVES, tmp_path).verdict is Verdict.UNEXPECTED
     monkeypatch.setattr(healthy, "Rules", OnlyComparable)
     assert run(SETTINGS, tmp_path).verdict is Verdict.UNEXPECTED

@@ -27,9 +27,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import groupby
+from operator import itemgetter
 from random import Random
+from typing import NamedTuple
 
 from scratchbird_reference.merkle_forest import DIGITS, FAN_OUT
 
@@ -52,8 +54,7 @@ ROW_BYTES = 500
 """Of a row: only how many messages carry the rows depends on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """An entry that one side alone shows.
 
     :ivar place: of 128 bits.
@@ -77,6 +78,8 @@ class Forest:
     order: tuple[tuple[int, int, int], ...] = ()
     """By row, in an order that has nothing to do with either: place, window, and another window."""
 
+
+_PLACE = itemgetter(0)
 
 Differences = Mapping[int, Sequence[Difference]]
 """By window, sorted by place."""
@@ -151,8 +154,13 @@ def missing(rows: Forest, count: int, mine: bool = False) -> Differences:
 
 def missing_since(rows: Forest, count: int) -> Differences:
     """The newest rows are missing at the side that drives, as after an outage."""
-    newest = sorted(rows.order, key=lambda row: -row[1])[:count]
-    return _by_window((window, Difference(place, False, True)) for place, window, _ in newest)
+    return _by_window((window, Difference(place, False, True)) for place, window, _ in _by_age(rows)[:count])
+
+
+@cache
+def _by_age(rows: Forest) -> list[tuple[int, int, int]]:
+    """The newest first."""
+    return sorted(rows.order, key=itemgetter(1), reverse=True)
 
 
 def overwritten(rows: Forest, count: int, mine: bool = False) -> Differences:
@@ -183,7 +191,7 @@ def _by_window(differences: Iterable[tuple[int, Difference]]) -> Differences:
     found: dict[int, list[Difference]] = {}
     for window, difference in differences:
         found.setdefault(window, []).append(difference)
-    return {window: sorted(found[window], key=lambda item: item.place) for window in sorted(found)}
+    return {window: sorted(found[window], key=_PLACE) for window in sorted(found)}
 
 
 # --- ours ---------------------------------------------------------------------------------------------------
@@ -211,7 +219,7 @@ def ours(rows: Forest, differ: Differences, most_in_leaf: int = MOST_IN_LEAF) ->
                 continue
             told += FAN_OUT * CHILD_BYTES
             bill.digests += FAN_OUT
-            for child, group in groupby(found, key=lambda item: item.place >> (shift - 4)):
+            for child, group in groupby(found, key=lambda item: item[0] >> (shift - 4)):
                 below.append((window, child, list(group)))
         bill.ask(len(level) * ASKED_BYTES, told)
         level, depth = below, depth + 1
@@ -226,8 +234,10 @@ def ours(rows: Forest, differ: Differences, most_in_leaf: int = MOST_IN_LEAF) ->
 def _count(base: Sequence[int], prefix: int, shift: int, found: Sequence[Difference]) -> int:
     """How many entries the side that answers shows below a prefix; all that differ there are given."""
     first = bisect_left(base, prefix << shift)
-    in_both = bisect_left(base, (prefix + 1) << shift, first) - first - sum(item.in_base for item in found)
-    return in_both + sum(not item.mine for item in found)
+    count = bisect_left(base, (prefix + 1) << shift, first) - first
+    for _, mine, in_base, _ in found:
+        count += (not mine) - in_base
+    return count
 
 
 # --- the rank of a row decides ------------------------------------------------------------------------------
@@ -306,9 +316,9 @@ def fixed(rows: Forest, differ: Differences, depth: int) -> Cost:
     lacking = Counter[int]()
     touched: set[int] = set()
     for found in differ.values():
-        for item in found:
-            touched.add(item.place >> shift)
-            lacking[item.place >> shift] += item.in_base and item.newest
+        for place, _, in_base, newest in found:
+            touched.add(place >> shift)
+            lacking[place >> shift] += in_base and newest
     full = len(held) - sum(held[leaf] == lacking[leaf] for leaf in touched)
     leaves = 1 << depth
     tree = full * TOLD_LEAF_BYTES + (leaves - full) * TOLD_EMPTY_BYTES + (leaves - 1) * TOLD_INNER_BYTES
@@ -344,8 +354,12 @@ CASES: Mapping[str, Callable[[Forest, int], Differences]] = {
 @cache
 def costs(case: str, shape: str, differ: int, rows: int = ROWS, windows: int = WINDOWS) -> Cost:
     """Of one shape, where so many rows differ in this way."""
-    among = forest(rows, windows)
-    return SHAPES[shape](among, CASES[case](among, differ))
+    return SHAPES[shape](forest(rows, windows), _differences(case, differ, rows, windows))
+
+
+@lru_cache(maxsize=len(COUNTED))
+def _differences(case: str, differ: int, rows: int, windows: int) -> Differences:
+    return CASES[case](forest(rows, windows), differ)
 
 
 def table(

@@ -14,33 +14,15 @@ from scratchbird_check.machines import merkle_forest_costs as costs
 from scratchbird_check.machines.merkle_forest_pair import GRACE_MS, SHAPE, Pair, at, pair_of
 from scratchbird_check.machines.merkle_forest_shapes import Told, story
 from scratchbird_check.manifest import Check
+from scratchbird_check.variants.merkle_forest import ComparesAcrossSettings, LeavesAtOnce
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference import merkle_forest_exchange as exchanges
 from scratchbird_reference import merkle_forest_messages as messages
 from scratchbird_reference import merkle_forest_replica as forests
-from scratchbird_reference.merkle_forest import Entry, Rules, Shape
+from scratchbird_reference.merkle_forest import Rules
 
 ROWS, STABLE_MS = 120, 1_000
 """Of the replicas that are played. Versions are made in the last ten windows before the stable time."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeavesAtOnce(Rules):
-    """A row leaves its window when a newer version of it arrives, before the stable time has passed that."""
-
-    def shows(self, before: Entry | None, now: Entry, stable: int) -> Entry | None:
-        return now if now.version <= stable else None
-
-
-@dataclass(frozen=True, slots=True)
-class ComparesAcrossSettings(Rules):
-    """The setting is in no digest and in no message: whoever is asked compares."""
-
-    def comparable(self, mine: Shape, theirs: Shape) -> bool:
-        return True
-
-    def window_digest(self, shape: Shape, window: int, tree: bytes) -> bytes:
-        return Rules.window_digest(self, Shape(), window, tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +102,11 @@ def run_leaves(check: Check, context: Context) -> Outcome:
         f"moves {cost.rows} rows of which none is missing; under our rule no window differs"
     )
     told = (
-        Told("one", "and two show row r at 1:00, in the window of one o'clock"),
-        Told("one", "takes a write of r at 9:00, and takes r out of the window of one o'clock"),
+        Told("one", "shows row r in the window of 1 o'clock, and so does two"),
+        Told("one", "is sent a write of r at 9 o'clock, and takes r out of that window at once"),
         Told("two", "has not got that write yet: it is under way"),
-        Told("two", "tells the digest of the window of one o'clock", sends=True),
-        Told("one", "finds another one: nothing is missing, and it looks diverged", hears="digest", since=3),
+        Told("two", "tells the digest of the window of 1 o'clock", sends=True),
+        Told("one", "finds another one: nothing is missing, and it looks diverged", hears="digest", since=4),
         Told(
             "one",
             f"finds as much in the next exchange: at {rate:,} overwrites/s some {count} rows are under way "
@@ -197,7 +179,7 @@ def run_settings(check: Check, context: Context) -> Outcome:
         return Outcome(check.id, Verdict.UNEXPECTED, why, check.properties, figures=figures)
     detail = (
         f"the same {rows:,} rows in {windows} windows of 1 h and in {windows // 2} of 2 h have no window in "
-        f"common: every exchange moves {2 * cost.rows:,} rows for nothing and tells {size:,} bytes; by our "
+        f"common: every exchange moves {2 * cost.rows:,} rows for nothing, and tells {size:,} bytes; by our "
         "rule it is refused, until both have the new setting. Another grace changes nothing: "
         f"{sealed[0]} windows sealed here, {sealed[1]} there, no row moved"
     )
@@ -210,9 +192,9 @@ def run_settings(check: Check, context: Context) -> Outcome:
             "one",
             "finds none of its own among them: all rows seem to be missing at both",
             hears="windows",
-            since=3,
+            since=4,
         ),
-        Told("two", f"and one send each other all rows they have: {2 * cost.rows:,}", hears="rows", since=4),
+        Told("two", f"and one send each other all rows they have: {2 * cost.rows:,}", hears="rows", since=5),
         Told("one", "holds what it held, and finds the same difference in the next exchange", wrong=True),
     )
     trace = story("Two lengths of windows are compared (compares_across_settings)", told, detail, "MRK-12")

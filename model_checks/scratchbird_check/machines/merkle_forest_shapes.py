@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from scratchbird_check.context import Context
 from scratchbird_check.manifest import Check
-from scratchbird_check.traces.model import Arrow, Step, Trace
+from scratchbird_check.traces.model import Arrow, Kind, Step, Trace
 from scratchbird_check.verdicts import Outcome, Verdict
 from scratchbird_reference.merkle_forest import FAN_OUT, Entry, Inner, Leaf, Prefix, Rules, Shape, Tree
 from scratchbird_reference.merkle_forest_rows import Encoding
@@ -112,20 +112,20 @@ def run_rank(check: Check, context: Context) -> Outcome:
     )
     told = (
         Told("one", f"shows {rows:,} rows"),
-        Told("two", f"shows the same, but not the row that is number {missing + 1} in their order"),
-        Told("one", f"tells {rank.digests:,} digests, of all nodes that differ", sends=True),
+        Told("two", f"shows the same, but not row {missing + 1} in their order"),
+        Told("one", f"tells {rank.digests:,} digests: wherever nodes differ, those below them", sends=True),
         Told(
             "two",
-            "finds that from there on each leaf stands where its neighbour stood: all differ",
+            "finds that each leaf from there on stands where its neighbour stood: all differ",
             hears="digests",
-            since=2,
+            since=3,
         ),
         Told(
             "one",
-            f"and two send each other {rank.rows:,} rows, to bring one",
+            f"and two send each other {rank.rows:,} rows: one was missing",
             wrong=True,
             hears="rows",
-            since=3,
+            since=4,
         ),
     )
     trace = story("Two rank-shaped trees that differ in one row (rank_shaped)", told, detail, "MRK-3")
@@ -136,7 +136,7 @@ def run_rank(check: Check, context: Context) -> Outcome:
 class Told:
     """A step of a story of two replicas.
 
-    :ivar hears: what a message brings, sent at step ``since``.
+    :ivar hears: what a message brings that was sent at step ``since``; the first step is number 1.
     """
 
     lane: str
@@ -149,19 +149,13 @@ class Told:
 
 def story(title: str, told: Sequence[Told], verdict: str, promise: str) -> Trace:
     """Told as a run that can be drawn."""
-    steps = tuple(
-        Step(
-            number,
-            item.lane,
-            "Exchange" if item.sends or item.hears else "Hold",
-            item.label,
-            arrows=(Arrow(item.since, told[item.since].lane, item.hears),) if item.hears else (),
-            wrong=item.wrong,
-            kind="message" if item.sends else "step",
-        )
-        for number, item in enumerate(told)
-    )
-    return Trace(title, "reference", "merkle_forest", ("one", "two"), steps, verdict, promise)
+    steps = [Step(0, None, "Begin", "the beginning")]
+    for number, item in enumerate(told, start=1):
+        arrows = (Arrow(item.since, told[item.since - 1].lane, item.hears),) if item.hears else ()
+        action = "Exchange" if item.sends or item.hears else "Hold"
+        kind: Kind = "message" if item.sends else "step"
+        steps.append(Step(number, item.lane, action, item.label, arrows=arrows, wrong=item.wrong, kind=kind))
+    return Trace(title, "reference", "merkle_forest", ("one", "two"), tuple(steps), verdict, promise)
 
 
 def published_row(columns: Sequence[str]) -> bytes:
@@ -201,7 +195,7 @@ def run_domains(check: Check, context: Context) -> Outcome:
         Told("one", f'holds the row ("ab", "c"): digest {digests[0]}'),
         Told("two", f'holds the row ("a", "bc"): digest {digests[1]}'),
         Told("two", "tells the digest of its window", sends=True),
-        Told("one", "finds its own, and repairs nothing, ever", wrong=True, hears=digests[1], since=2),
+        Told("one", "finds its own, and repairs nothing, ever", wrong=True, hears=digests[1], since=3),
     )
     trace = story("Two rows with one digest (no_domains)", told, detail, "MRK-8")
     figures = {"collisions": len(collisions)}

@@ -46,7 +46,7 @@ def setup_sentence(trace: Trace) -> str:
         for lane in trace.lanes
         if any(step.lane == lane for step in folded)
     ]
-    return f"Before: {'; '.join(done)}."
+    return f"Before: {'; '.join(done)}." if done else ""
 
 
 def _last_words(steps: Sequence[Step]) -> str:
