@@ -341,8 +341,8 @@ def _ranges(rows: Forest, shift: int) -> Counter[int]:
 SHAPES: Mapping[str, Callable[[Forest, Differences], Cost]] = {
     "ours": ours,
     "rank-shaped": rank_shaped,
-    "depth 15": partial(fixed, depth=15),
-    "depth 20": partial(fixed, depth=20),
+    "fixed depth 15": partial(fixed, depth=15),
+    "fixed depth 20": partial(fixed, depth=20),
 }
 CASES: Mapping[str, Callable[[Forest, int], Differences]] = {
     "missing": missing,

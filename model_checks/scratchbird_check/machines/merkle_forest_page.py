@@ -24,7 +24,7 @@ from scratchbird_check.verdicts import Outcome
 
 PAGE = "merkle-forest.md"
 IN_TABLE = (1, 10, 100, 1_000, 10_000, 100_000)
-COLORS = {"ours": svg.GREEN, "rank-shaped": svg.RED, "depth 15": svg.BLUE, "depth 20": svg.AMBER}
+COLORS = {"ours": svg.GREEN, "rank-shaped": svg.RED, "fixed depth 15": svg.BLUE, "fixed depth 20": svg.AMBER}
 AMONG = f"{costs.ROWS:,} rows in {costs.WINDOWS} windows"
 _MARK = re.compile(r"<!-- (picture|table): (.+?) -->\n.*?<!-- end -->", re.DOTALL)
 
