@@ -7,7 +7,9 @@ file and what to do; facts a program can act on are attributes.
 
     ScratchbirdError
     ├── OverloadError
-    │   └── HintLimitError        a bound of the hints is reached: nothing was taken
+    │   └── LimitError            a bound of this package is reached: nothing was taken
+    │       ├── HintLimitError
+    │       └── ForestLimitError
     ├── ConfigurationError
     │   └── FormatError           a file is of a version of this software that this one does not know
     └── DiskError
@@ -16,7 +18,8 @@ file and what to do; facts a program can act on are attributes.
             ├── FileExistsAlreadyError
             ├── DiskFullError
             ├── DiskFaultError    the medium failed: what was not yet durable must be taken for lost
-            └── FileLockedError
+            ├── FileLockedError
+            └── DamagedWindowError    the file of a sealed window is damaged: it is built anew from the rows
 """
 
 from __future__ import annotations
@@ -60,27 +63,58 @@ class FileLockedError(FileError):
     """Another process, or this one, has the folder open."""
 
 
-class FormatError(ConfigurationError):
-    """A file is undamaged, but of a format that this software does not know."""
+class DamagedWindowError(FileError):
+    """The file of a sealed window is not what was written. Nothing of it is served."""
 
-    def __init__(self, path: str, found: int, known: int) -> None:
-        super().__init__(path, found, known)
+    def __init__(self, path: str, window: int, block: int | None, start: int, end: int, detail: str) -> None:
+        super().__init__(path, detail)
+        self.args = (path, window, block, start, end, detail)
+        self.window = window
+        self.block = block
+        """Of the body, counted from 0; ``None`` if it is the head, or the whole file."""
+        self.start = start
+        """The offset of the block in the file, in bytes."""
+        self.end = end
+        """The offset after it."""
+
+    def __str__(self) -> str:
+        where = "" if self.block is None else f" (block {self.block})"
+        return (
+            f"{self.path}, bytes {self.start} to {self.end}{where}: {self.detail}: build window "
+            f"{self.window} anew from the rows and save it; if this comes again, replace the disk"
+        )
+
+
+_DELIVER_HINTS = (
+    "start the newer version that wrote it, let it deliver its hints, and then go back; or move the file out "
+    "of the folder, and repair the ranges of its target"
+)
+
+
+class FormatError(ConfigurationError):
+    """A file is undamaged, but of a format that this software does not know.
+
+    :param remedy: what to do, for this kind of file.
+    """
+
+    def __init__(self, path: str, found: int, known: int, remedy: str = _DELIVER_HINTS) -> None:
+        super().__init__(path, found, known, remedy)
         self.path = path
         self.found = found
         """The version of the format that the file names."""
         self.known = known
         """The newest version that this software can read."""
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return (
             f"{self.path} has the format version {self.found}, and this software knows version {self.known}: "
-            "start the newer version that wrote it, let it deliver its hints, and then go back; or move the "
-            "file out of the folder, and repair the ranges of its target"
+            f"{self.remedy}"
         )
 
 
-class HintLimitError(OverloadError):
-    """A bound of the hints is reached. The hint was not taken."""
+class LimitError(OverloadError):
+    """A bound of this package is reached. Nothing was taken."""
 
     def __init__(self, setting: str, limit: int, remedy: str) -> None:
         super().__init__(limit)
@@ -91,6 +125,14 @@ class HintLimitError(OverloadError):
 
     def __str__(self) -> str:
         return f"{self.setting} = {self.limit} is reached: {self.remedy}"
+
+
+class HintLimitError(LimitError):
+    """A bound of the hints is reached. The hint was not taken."""
+
+
+class ForestLimitError(LimitError):
+    """A bound of the forest's files is reached. Nothing was taken or opened."""
 
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))

@@ -295,8 +295,8 @@ class DiskMapped:
     def close(self) -> None:
         if self._map is None:
             return
-        self._view.release()
         try:
+            self._view.release()
             self._map.close()
         except BufferError:
             self._view = memoryview(self._map)

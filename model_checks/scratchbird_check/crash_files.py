@@ -382,8 +382,8 @@ class CrashMapped(_Open):
     def close(self) -> None:
         if self._closed:
             return
-        self._view.release()
         try:
+            self._view.release()
             self._data.clear()  # As the real one, it notices whether somebody still looks.
         except BufferError:
             self._view = memoryview(self._data).toreadonly()

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / "impl" / "scratchbird_node"
 PAGE = ROOT / "docs" / "durability.md"
-CRASHES = [ROOT / "tests" / "unit" / f"test_node_{store}_crashes.py" for store in ("bound", "hint")]
+CRASHES = [ROOT / "tests" / "unit" / f"test_node_{store}_crashes.py" for store in ("bound", "hint", "forest")]
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \| `([^`]+)` \|$", re.MULTILINE)
 WHERE = {"sync": 0, "sync_all": 1, "sync_folder": 1, "replace": 3}
 """Calls that make something durable, and which argument names it."""
