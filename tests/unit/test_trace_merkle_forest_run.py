@@ -223,6 +223,14 @@ def test_who_leaves_windows_out_has_nothing_to_leave_out_of_equal_ones(variant: 
     assert lines(played(moves, VARIANTS[variant]))[-2] == QUIET
 
 
+def test_the_state_of_a_step_holds_the_forest() -> None:
+    trace = played([rise(30, 1, 2), write("old", 5, 1), begin(1, 2)])
+    before, after = (step.state["r1"]["forest"] for step in trace.steps[-2:])
+    assert (before["dirty"], before["told"]) == ((0,), ())
+    assert (after["dirty"], [window for window, _ in after["told"]]) == ((), [0])
+    assert after["entries"] == ((1, f"{at(5):x}"),)
+
+
 def test_who_is_given_an_entry_and_holds_something_newer_takes_it_over() -> None:
     moves = [rise(30, 1, 2), write("old", 5, 1), write("new", 50, 1, 2), *exchange(1, 2)]
     assert lines(played(moves))[-2] == 'r2 holds something newer, and takes over the entry "old" at 5'

@@ -18,6 +18,7 @@ from scratchbird_check.traces import merkle_forest_words as words
 from scratchbird_check.traces.merkle_forest_moves import Act, Move
 from scratchbird_check.traces.merkle_forest_world import REPLICAS, Exchange, Pair, Turn, World, shown_ms
 from scratchbird_check.traces.model import Arrow, Change, Step, Trace
+from scratchbird_check.traces.quorum import Json, hexadecimal
 from scratchbird_check.traces.quorum_lines import Line, value_of
 from scratchbird_check.traces.quorum_words import lane
 from scratchbird_check.traces.tla_values import frozen
@@ -78,7 +79,9 @@ class Run:
 
     def _add(self, step: Step) -> None:
         state = {
-            lane(name): frozen(json_form.replica_to_json(state.replica))
+            lane(name): frozen(
+                {**json_form.replica_to_json(state.replica), "forest": _forest_of(state.forest)}
+            )
             for name, state in self.world.states.items()
         }
         self.steps.append(replace(step, state=state))
@@ -338,6 +341,17 @@ class Run:
 def _pair(move: Move) -> Pair:
     one, other = move.replicas
     return one, other
+
+
+def _forest_of(forest: forests.Durable) -> Json:
+    """What a step keeps of a forest: its entries by row, its digests by window."""
+    return {
+        "setting": forest.shape.number,
+        "stable": hexadecimal(forest.stable),
+        "entries": [[row, hexadecimal(entry.version)] for row, entry in forest.entries],
+        "told": [[window, digest.hex()] for window, digest in forest.told],
+        "dirty": sorted(forest.dirty),
+    }
 
 
 def _for_people(reason: str) -> str:
