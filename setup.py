@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 
 extensions = [
     Extension(f"scratchbird.{module}", [f"impl/scratchbird/{module}.pyx"], extra_compile_args=["-O3"])
-    for module in ("uuid8", "hlc", "quorum", "handoff")
+    for module in ("uuid8", "hlc", "quorum", "handoff", "merkle_forest_exchange")
 ]
 extensions.append(
     Extension(

@@ -65,9 +65,10 @@ def test_a_part_has_the_same_stem_everywhere(part: str, place: str) -> None:
 
 def test_a_stem_is_a_known_part() -> None:
     known = set(manifest.PARTS)
+    of_a_part = {".tla": r"_(history|targets)$", ".pyx": r"_exchange$", ".md": r"$"}
     for folder, pattern in (("spec", "*.md"), ("spec", "*.tla"), ("impl/scratchbird", "*.pyx")):
         for path in (ROOT / folder).glob(pattern):
-            stem = re.sub(r"_(history|targets)$", "", path.stem) if path.suffix == ".tla" else path.stem
+            stem = re.sub(of_a_part[path.suffix], "", path.stem)
             assert stem in known, f"{path.relative_to(ROOT)} is none of {sorted(known)}"
     for path in TLA.glob("*.tla"):
         assert path.stem.startswith("MC_"), path.name
