@@ -17,7 +17,7 @@ from scratchbird_check.conformance.command import CommandDriver
 from scratchbird_check.conformance.conform import Kit
 from scratchbird_check.conformance.drivers import Hello, ImplementationError
 from scratchbird_check.conformance.scenarios_quorum_variants import VARIANT_SCENARIOS
-from scratchbird_check.conformance.vectors import HANDOFF_RUNS, QUORUM_RUNS
+from scratchbird_check.conformance.vectors import FOREST_RUNS, HANDOFF_RUNS, QUORUM_RUNS
 from scratchbird_check.errors import UsageError
 from scratchbird_check.variants.hlc import VARIANTS
 from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
@@ -29,7 +29,8 @@ CLOCK_ITEMS = sum(file.name.startswith(("hlc_", "uuid8_")) for file in VECTORS.g
 """Every vector of the clock's parts, the configurations that must be refused, and three runs at random."""
 QUORUM_ITEMS = len(list(VECTORS.glob("quorum_*.ndjson"))) + 1 + len(QUORUM_RUNS)
 HANDOFF_ITEMS = len(list(VECTORS.glob("handoff_*.ndjson"))) + 1 + len(HANDOFF_RUNS)
-ITEMS = CLOCK_ITEMS + QUORUM_ITEMS + HANDOFF_ITEMS
+FOREST_ITEMS = len(list(VECTORS.glob("merkle_forest_*.ndjson"))) + 1 + len(FOREST_RUNS)
+ITEMS = CLOCK_ITEMS + QUORUM_ITEMS + HANDOFF_ITEMS + FOREST_ITEMS
 """Of all parts."""
 WRONG = len(conform.WRONG_LIMITS) + len(conform.WRONG_SETTINGS)
 needs_node = pytest.mark.skipif(
@@ -57,8 +58,9 @@ def test_the_reference_conforms(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_production_core_conforms_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert conform.conform(ours("production"), steps=200) == 0
-    assert f"{ITEMS - 4} pass, 0 FAIL, 4 declined" in capsys.readouterr().out
+    parts = ["hlc", "uuid8", "quorum", "handoff"]
+    assert conform.conform(ours("production"), parts, steps=200) == 0
+    assert f"{ITEMS - FOREST_ITEMS - 4} pass, 0 FAIL, 4 declined" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
@@ -115,6 +117,34 @@ def test_a_wrong_rule_of_handoff_fails_the_part(capsys: pytest.CaptureFixture[st
     assert "FAIL      handoff_closing: step" in shown
     assert "pass      handoff_account: " in shown
     assert f"pass      wrong configurations, handoff: {WRONG} refused" in shown
+
+
+@pytest.mark.parametrize(
+    ("variant", "vector", "says"),
+    [
+        ("immutable", "sealed", r"state\.forest\.amendments.*see .*MERKLE_FOREST\.R9.* in"),
+        ("one_sided", "one_sided_windows", r"state\.rows.*see .*MERKLE_FOREST\.R14, MERKLE_FOREST\.R15 in"),
+        ("believes_short_digests", "short_digests", r"effects\[0\].*MERKLE_FOREST\.R19 in.*the rule: Nodes"),
+        ("keeps_overtaken", "floors", r"state\.forest\.entries.*see MERKLE_FOREST\.R8 in"),
+    ],
+)
+def test_a_wrong_rule_of_forests_is_caught(variant: str, vector: str, says: str) -> None:
+    kit = Kit(ours(variant))
+    try:
+        file = VECTORS / f"merkle_forest_{vector}.ndjson"
+        result = kit.vector(file.read_bytes(), file.name)
+    finally:
+        kit.close()
+    assert result.verdict == "FAIL"
+    assert re.search(says, "\n".join(result.lines), re.DOTALL), result.lines
+
+
+def test_a_wrong_rule_of_forests_fails_the_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert conform.conform(ours("compares_across_settings"), ["merkle_forest"], steps=50) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL      merkle_forest_refusals: step" in shown
+    assert "pass      merkle_forest_values: " in shown
+    assert f"wrong configurations, merkle_forest: {len(conform.WRONG_FORESTS)} refused" in shown
 
 
 @needs_node
@@ -295,7 +325,7 @@ def test_a_command_that_cannot_be_started_is_a_usage_error(words: str, expected:
 
 def test_an_unknown_part_is_a_usage_error() -> None:
     with pytest.raises(
-        UsageError, match="unknown part 'shipping': the parts are hlc, uuid8, quorum, handoff"
+        UsageError, match="unknown part 'shipping': the parts are hlc, uuid8, quorum, handoff, merkle_forest"
     ):
         conform.conform(ours("reference"), ["shipping"])
 

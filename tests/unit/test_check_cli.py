@@ -277,8 +277,8 @@ def test_logs_are_kept_where_asked(command: Command) -> None:
         (("tools", "instal"), "unknown action 'instal': did you mean 'install'"),
         (("conform",), "--command"),
         (
-            ("conform", "--command", "x", "--part", "merkle_forest"),
-            "unknown part 'merkle_forest': known are handoff, hlc, quorum, uuid8",
+            ("conform", "--command", "x", "--part", "shard_map"),
+            "unknown part 'shard_map': known are handoff, hlc, merkle_forest, quorum, uuid8",
         ),
         (("trace", "/no/such/file"), "/no/such/file"),
         (("trace",), "FILE"),

@@ -61,7 +61,7 @@ def kit(check: Check, context: Context) -> Outcome:
 def _replay(check: Check, driver: Callable[[], Driver]) -> Outcome:
     traces = steps = declined = 0
     for file in sorted(resources.vectors().iterdir(), key=lambda item: item.name):
-        if not file.name.endswith(".ndjson") or file.name.partition("_")[0] not in check.options["parts"]:
+        if not file.name.startswith(tuple(f"{part}_" for part in check.options["parts"])):
             continue
         try:
             report = replay(io.BytesIO(file.read_bytes()), file.name, driver)

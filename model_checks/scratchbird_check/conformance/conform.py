@@ -11,6 +11,7 @@ The first line, and any later one with ``hello``, says: forget everything, and b
     {"hello": {"part": "quorum", "machine": "replica", "node_id": 2}}
     {"hello": {"part": "quorum", "machine": "coordinator", "node_id": 11, "setting": {...}}}
     {"hello": {"part": "handoff", "machine": "catalog", "node_id": 21, "setting": {...}}}
+    {"hello": {"part": "merkle_forest", "machine": "replica", "node_id": 2, "setting": {...}, "shape": {...}}}
 
 ``config`` may leave settings out, which then have the defaults of ``spec/hlc.md``; ``bound`` is the durable
 bound that the node finds. The answer is one of::
@@ -58,11 +59,12 @@ from scratchbird_check.conformance.drivers import (
 )
 from scratchbird_check.conformance.quorum_scene import setting
 from scratchbird_check.conformance.random_handoff import RandomHandoffRun
+from scratchbird_check.conformance.random_merkle_forest import RandomMerkleForestRun
 from scratchbird_check.conformance.random_quorum import RandomQuorumRun
 from scratchbird_check.conformance.random_run import RandomQuestions, RandomRun
 from scratchbird_check.conformance.reading import Header, Line, read_trace
 from scratchbird_check.conformance.rules import in_order, rules_of
-from scratchbird_check.conformance.vectors import HANDOFF_RUNS, QUORUM_RUNS, SMALL_BOUNDS
+from scratchbird_check.conformance.vectors import FOREST_RUNS, HANDOFF_RUNS, QUORUM_RUNS, SMALL_BOUNDS
 from scratchbird_check.errors import UsageError
 from scratchbird_check.traces.hlc import Json
 from scratchbird_reference.uuid8 import MAX_COUNTER
@@ -116,6 +118,20 @@ WRONG_LIMITS: tuple[Json, ...] = (
     {"most_age_ns": 0},
     {"no_such_limit": 1},
 )
+WRONG_FORESTS: tuple[Json, ...] = (
+    {"shape": {"window_ms": 0}},
+    {"shape": {"window_ms": 0.5}},
+    {"shape": {"most_in_leaf": 0}},
+    {"shape": {"encoding": 0}},
+    {"shape": {"number": -1}},
+    {"shape": {"no_such_part": 1}},
+    {"bounds": {"items": 0}},
+    {"bounds": {"size": 0}},
+    {"bounds": {"size": "100"}},
+    {"grace_ms": -1},
+    {"grace_ms": "5"},
+    {"most_exchanges": 0},
+)
 WRONG_CONFIGURATIONS: dict[str, tuple[str, tuple[Json, ...]]] = {
     "hlc": ("no such clock may start (HLC.R8)", WRONG_CLOCKS),
     "quorum": (
@@ -129,12 +145,21 @@ WRONG_CONFIGURATIONS: dict[str, tuple[str, tuple[Json, ...]]] = {
             *({"setting": wrong} for wrong in WRONG_SETTINGS),
         ),
     ),
+    "merkle_forest": (
+        "no replica may have such a forest (MERKLE_FOREST.R4, MERKLE_FOREST.R15)",
+        WRONG_FORESTS,
+    ),
 }
 """Of each part that has any: what an implementation that takes one is told, and the configurations."""
 
-RANDOM_RUNS = {"quorum": QUORUM_RUNS, "handoff": HANDOFF_RUNS}
+RANDOM_RUNS = {"quorum": QUORUM_RUNS, "handoff": HANDOFF_RUNS, "merkle_forest": FOREST_RUNS}
 """Of each part whose random runs are of named configurations."""
-_Run = RandomRun | RandomQuestions | RandomQuorumRun | RandomHandoffRun
+_OF_NAMED: dict[str, type[RandomQuorumRun] | type[RandomHandoffRun] | type[RandomMerkleForestRun]] = {
+    "quorum": RandomQuorumRun,
+    "handoff": RandomHandoffRun,
+    "merkle_forest": RandomMerkleForestRun,
+}
+_Run = RandomRun | RandomQuestions | RandomQuorumRun | RandomHandoffRun | RandomMerkleForestRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +243,7 @@ class Kit:
         if part == "uuid8":
             run = RandomQuestions(seed)
         elif part in RANDOM_RUNS:
-            run = RandomQuorumRun(seed, config) if part == "quorum" else RandomHandoffRun(seed, config)
+            run = _OF_NAMED[part](seed, config)
             name += "".join(f", {words}" for words, known in RANDOM_RUNS[part].items() if known == config)
         else:
             run = RandomRun(seed, config)

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 
 from scratchbird_check.conformance.handoff_machine import HandoffMachine, limits_to_json
 from scratchbird_check.conformance.handoff_machine import config_from_json as handoff_config_from_json
+from scratchbird_check.conformance.merkle_forest_machine import MerkleForestMachine
+from scratchbird_check.conformance.merkle_forest_machine import machine_from_hello as forest_from_hello
+from scratchbird_check.conformance.merkle_forest_machine import machine_to_hello as forest_to_hello
 from scratchbird_check.conformance.parts import PARTS
 from scratchbird_check.conformance.production_handoff import ProductionHandoff
 from scratchbird_check.conformance.production_quorum import ProductionQuorum
@@ -24,6 +27,7 @@ from scratchbird_check.traces import hlc, uuid8
 from scratchbird_check.traces.hlc import Json
 from scratchbird_check.traces.quorum import setting_to_json
 from scratchbird_check.variants import handoff as handoff_variants
+from scratchbird_check.variants import merkle_forest as forest_variants
 from scratchbird_check.variants.quorum import RIGHT, Variant
 from scratchbird_reference.hlc import Config, Durable, HybridLogicalClock, State
 from scratchbird_reference.uuid8 import MAX_COUNTER, Timestamp
@@ -37,9 +41,9 @@ class Hello:
     config: Json = field(default_factory=dict)
     """The settings of the part; the ones left out have their defaults. Part ``uuid8`` has none.
 
-    Of parts ``quorum`` and ``handoff`` they are those of the whole run, and say which machine ``node_id`` is
-    (:mod:`scratchbird_check.conformance.quorum_machine`,
-    :mod:`scratchbird_check.conformance.handoff_machine`). """
+    Of parts ``quorum``, ``handoff`` and ``merkle_forest`` they are those of the whole run, and say which
+    machine ``node_id`` is (:mod:`scratchbird_check.conformance.quorum_machine` and so on).
+    """
     node_id: int = 1
     bound: tuple[int, int] = (0, 0)
     """The durable bound that the node finds, ``(ms, counter)``. The node is down."""
@@ -51,6 +55,8 @@ class Hello:
             return {"part": self.part, **self._machine()}
         if self.part == "handoff":
             return {"part": self.part, **self._handoff_machine()}
+        if self.part == "merkle_forest":
+            return {"part": self.part, **forest_to_hello(self.config, self.node_id)}
         return {
             "part": self.part,
             "config": self.config,
@@ -66,6 +72,8 @@ class Hello:
         part, node = value["part"], value.get("node_id", 1)
         if part == "handoff":
             return cls(part, _handoff_config(value, node), node)
+        if part == "merkle_forest":
+            return cls(part, forest_from_hello(value, node), node)
         if part != "quorum":
             return cls(part, value.get("config", {}), node, tuple(value.get("bound", (0, 0))))
         if value.get("machine") == "replica":
@@ -107,6 +115,8 @@ class Hello:
             return QuorumMachine(self.config, self.node_id).state()
         if self.part == "handoff":
             return HandoffMachine(self.config, self.node_id).state()
+        if self.part == "merkle_forest":
+            return MerkleForestMachine(self.config, self.node_id).state()
         return {"up": False, "node_id": self.node_id, "bound": list(self.bound), "retired": []}
 
 
@@ -188,14 +198,16 @@ class ReferenceDriver:
         rules: type[HybridLogicalClock] = HybridLogicalClock,
         quorums: Variant = RIGHT,
         handoff: handoff_variants.Variant = handoff_variants.RIGHT,
+        forests: forest_variants.Variant = forest_variants.RIGHT,
     ) -> None:
-        right = quorums is RIGHT and handoff is handoff_variants.RIGHT
+        right = quorums is RIGHT and handoff is handoff_variants.RIGHT and forests is forest_variants.RIGHT
         self.name = "variant" if not right else "reference"
         if rules is not HybridLogicalClock:
             self.name = rules.__name__
         self._quorums = quorums
         self._handoff = handoff
-        self._machine: QuorumMachine | HandoffMachine | None = None
+        self._forests = forests
+        self._machine: QuorumMachine | HandoffMachine | MerkleForestMachine | None = None
         self._kind = rules
         self._part = ""
         self._rules = rules(Config())
@@ -211,6 +223,9 @@ class ReferenceDriver:
                 return
             if hello.part == "handoff":
                 self._machine = HandoffMachine(hello.config, hello.node_id, self._handoff)
+                return
+            if hello.part == "merkle_forest":
+                self._machine = MerkleForestMachine(hello.config, hello.node_id, self._forests)
                 return
             self._rules = self._kind(config_from_json(hello.config))
             self._state = State(Durable(hello.node_id, Timestamp(*hello.bound)))
@@ -263,6 +278,8 @@ class ProductionDriver:
         self._part = hello.part
         if hello.part == "uuid8":
             return
+        if hello.part == "merkle_forest":
+            raise DeclinedError("the production core has no forest yet")
         if hello.part in ("quorum", "handoff"):
             try:
                 if hello.part == "quorum":

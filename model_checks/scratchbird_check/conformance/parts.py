@@ -1,3 +1,3 @@
 """The parts that an implementation can be tried in, without what trying needs."""
 
-PARTS = ("hlc", "uuid8", "quorum", "handoff")
+PARTS = ("hlc", "uuid8", "quorum", "handoff", "merkle_forest")

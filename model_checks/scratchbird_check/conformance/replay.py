@@ -26,7 +26,7 @@ from scratchbird_check.conformance.drivers import Answer, Driver, Hello, Referen
 from scratchbird_check.conformance.reading import Header, Line, TraceError, read_trace
 from scratchbird_check.conformance.rules import in_order, rules_of
 from scratchbird_check.errors import UsageError
-from scratchbird_check.traces import handoff, hlc, quorum, uuid8
+from scratchbird_check.traces import handoff, hlc, merkle_forest, quorum, uuid8
 from scratchbird_check.traces.digest import digest
 from scratchbird_check.traces.hlc import Json
 
@@ -35,6 +35,7 @@ EVENTS = {
     "uuid8": tuple(uuid8.EVENTS),
     "quorum": quorum.EVENTS,
     "handoff": handoff.EVENTS,
+    "merkle_forest": merkle_forest.EVENTS,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scratchbird_check.traces import handoff, quorum
 from scratchbird_check.traces.hlc import Json
 
@@ -84,13 +86,50 @@ HANDOFF_CATALOG: dict[str, tuple[int, ...]] = {
     "lost_disk": (13,),
     "ask": (10, 11),
 }
+FOREST: dict[str, tuple[int, ...]] = {
+    "encode_key": (6,),
+    "encode_row": (6,),
+    "entry": (1, 4, 5),
+    "leaf": (5,),
+    "inner": (5,),
+    "tree": (4, 5),
+    "window": (5, 7),
+    "place_in_time": (3, 9),
+    "advance": (1, 2, 3, 9),
+    "rehash": (5, 10),
+    "meet": (1, 8, 9, 14),
+    "reshape": (7,),
+    "begin": (12,),
+    "again": (15,),
+    "stop": (16,),
+    "write": (1, 3, 9, 10),
+    "merge": (1, 3, 9, 10),
+    "past": (1, 8),
+    "recovered_past": (1, 8),
+    "all_converged": (8,),
+    "purge": (8,),
+    "crash": (10, 16),
+    "lost_disk": (1,),
+    "open": (7, 8, 10, 12),
+    "ask_windows": (10, 13, 15),
+    "ask_nodes": (13, 14, 15, 19),
+    "ask_rows": (14, 15),
+    "give": (9, 14, 15),
+    "opened": (8, 10, 12),
+    "refused": (16,),
+    "windows": (11, 13, 15, 16),
+    "nodes": (13, 14, 15, 16, 19),
+    "rows": (14, 15, 16, 19),
+    "took": (14, 15, 16, 19),
+}
+"""The same for ``spec/merkle_forest.md``, by the event, or by the message, question or reply."""
 
 
 def in_order(part: str, effects: tuple[Json, ...]) -> tuple[Json, ...]:
     """Effects in the order in which they compare: that in which they are carried out, if it matters."""
     if part == "quorum":
         return quorum.in_order(effects)
-    return handoff.in_order(effects) if part == "handoff" else effects
+    return handoff.in_order(effects) if part in ("handoff", "merkle_forest") else effects
 
 
 def rules_of(part: str, event: Json, before: Json) -> list[str]:
@@ -101,6 +140,8 @@ def rules_of(part: str, event: Json, before: Json) -> list[str]:
     name, message = event.get("event"), event.get("message")
     if part == "handoff":
         return _of_handoff(event, before)
+    if part == "merkle_forest":
+        return _of_forest(event, before)
     if part != "quorum":
         return []
     if name == "deliver" and isinstance(message, dict):
@@ -120,6 +161,18 @@ def _of_handoff(event: Json, before: Json) -> list[str]:
     kinds = HANDOFF_REPLICA if "up" in before else HANDOFF_COORDINATOR
     numbers = (HANDOFF_CATALOG if "proposed" in before else kinds).get(name if isinstance(name, str) else "")
     return [_line(numbers, "handoff")] if numbers else []
+
+
+def _of_forest(event: Json, before: Json) -> list[str]:
+    """Its own rules; those of handoff as well, where the event is one that part has."""
+    name: Any = event.get("event")
+    for within, key in (("asked", "question"), ("replied", "reply"), ("deliver", "message")):
+        said = event.get(key)
+        if name == within and isinstance(said, dict):
+            name = said.get(key)
+    numbers = FOREST.get(name) if isinstance(name, str) else None
+    own = [_line(numbers, "merkle_forest")] if numbers else []
+    return (_of_handoff(event, before) if "up" in before else []) + own
 
 
 def _line(numbers: tuple[int, ...], part: str = "quorum") -> str:

@@ -25,6 +25,7 @@ from scratchbird_check.conformance.reading import MAX_LINE, parse_object
 from scratchbird_check.traces.hlc import Json
 from scratchbird_check.variants.handoff import VARIANTS as HANDOFF_VARIANTS
 from scratchbird_check.variants.hlc import VARIANTS
+from scratchbird_check.variants.merkle_forest import VARIANTS as FOREST_VARIANTS
 from scratchbird_check.variants.quorum import VARIANTS as QUORUM_VARIANTS
 
 IMPLEMENTATIONS: dict[str, Callable[[], Driver]] = {
@@ -33,6 +34,7 @@ IMPLEMENTATIONS: dict[str, Callable[[], Driver]] = {
     **{name: partial(ReferenceDriver, rules) for name, rules in VARIANTS.items()},
     **{name: partial(ReferenceDriver, quorums=variant) for name, variant in QUORUM_VARIANTS.items()},
     **{name: partial(ReferenceDriver, handoff=variant) for name, variant in HANDOFF_VARIANTS.items()},
+    **{name: partial(ReferenceDriver, forests=variant) for name, variant in FOREST_VARIANTS.items()},
 }
 
 

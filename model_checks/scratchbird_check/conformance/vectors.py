@@ -16,6 +16,10 @@ from scratchbird_check.conformance import (
     scenarios_clock,
     scenarios_handoff,
     scenarios_handoff_floor,
+    scenarios_merkle_forest,
+    scenarios_merkle_forest_exchange,
+    scenarios_merkle_forest_faults,
+    scenarios_merkle_forest_replica,
     scenarios_quorum,
     scenarios_quorum_faults,
     scenarios_quorum_settings,
@@ -26,6 +30,7 @@ from scratchbird_check.conformance import (
 )
 from scratchbird_check.conformance.quorum_scene import setting
 from scratchbird_check.conformance.random_handoff import RandomHandoffRun
+from scratchbird_check.conformance.random_merkle_forest import RandomMerkleForestRun
 from scratchbird_check.conformance.random_quorum import RandomQuorumRun
 from scratchbird_check.conformance.random_run import RandomRun
 from scratchbird_check.conformance.recorder import Recorder
@@ -64,6 +69,17 @@ HANDOFF_RUNS: dict[str, Json] = {
     "five, the limits as they are": {"setting": setting(5, 3, 3), "coordinators": [11, 12]},
 }
 """The same of part handoff."""
+FOREST_RUNS: dict[str, Json] = {
+    "small windows": {"shape": {"window_ms": 10, "most_in_leaf": 2}, "grace_ms": 5},
+    "small messages": {
+        "shape": {"window_ms": 25, "most_in_leaf": 1},
+        "grace_ms": 0,
+        "bounds": {"items": 2, "size": 120},
+        "most_exchanges": 2,
+    },
+    "one window": {"shape": {"window_ms": 1000}, "grace_ms": 50},
+}
+"""The same of part merkle_forest."""
 
 
 def _mixed(name: str, about: str, config: Json, seed: int, begin: int, steps: int) -> Callable[[], Recorder]:
@@ -90,9 +106,15 @@ def _mixed_handoff(name: str, config: str, seed: int, steps: int) -> Callable[[]
     return _drawn("handoff", RandomHandoffRun, name, about, known, seed, steps)
 
 
+def _mixed_forest(name: str, config: str, seed: int, steps: int) -> Callable[[], Recorder]:
+    known = FOREST_RUNS[config]
+    about = f"A random run of forests and exchanges: {config}."
+    return _drawn("merkle_forest", RandomMerkleForestRun, name, about, known, seed, steps)
+
+
 def _drawn(
     part: str,
-    kind: type[RandomQuorumRun] | type[RandomHandoffRun],
+    kind: type[RandomQuorumRun] | type[RandomHandoffRun] | type[RandomMerkleForestRun],
     name: str,
     about: str,
     config: Json,
@@ -140,6 +162,13 @@ SCENARIOS: tuple[Callable[[], Recorder], ...] = (
     _mixed_handoff("handoff_mixed", "majority of three", 1, 300),
     _mixed_handoff("handoff_mixed_write_one", "one writes, all read", 2, 250),
     _mixed_handoff("handoff_mixed_five", "five, the limits as they are", 3, 250),
+    *scenarios_merkle_forest.SCENARIOS,
+    *scenarios_merkle_forest_replica.SCENARIOS,
+    *scenarios_merkle_forest_exchange.SCENARIOS,
+    *scenarios_merkle_forest_faults.SCENARIOS,
+    _mixed_forest("merkle_forest_mixed", "small windows", 1, 300),
+    _mixed_forest("merkle_forest_mixed_messages", "small messages", 2, 300),
+    _mixed_forest("merkle_forest_mixed_window", "one window", 3, 200),
 )
 
 
