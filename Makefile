@@ -49,6 +49,7 @@ bench: $(BUILT) ## measure the clock against its peers, quorums, handoff, exchan
 	@$(BIN)/python tests/bench/bench_hlc.py
 	@$(BIN)/python tests/bench/bench_quorum.py
 	@$(BIN)/python tests/bench/bench_handoff.py
+	@$(BIN)/python tests/bench/bench_merkle_forest.py
 	@$(BIN)/python tests/bench/bench_merkle_forest_exchange.py
 	@$(BIN)/python tests/bench/bench_history.py
 	@$(BIN)/python tests/bench/bench_hint_log.py

@@ -127,6 +127,7 @@ include "merkle_forest_base.pxi"
 include "merkle_forest_tree.pxi"
 include "merkle_forest_waiting.pxi"
 include "merkle_forest_core.pxi"
+include "merkle_forest_grouping.pxi"
 
 
 # --- records ------------------------------------------------------------------------------------------------

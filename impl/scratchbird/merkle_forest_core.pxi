@@ -664,58 +664,5 @@ def _hash_all(ForestCore core not None, list left not None, list done not None):
             done.append(window)
 
 
-def trees_of(Shape shape not None, records):
-    """The trees of some entries of any windows, in any order: a ``dict`` by window.
-
-    :param records: packed, in one buffer; each place once.
-    :raises CallerError: if they are not 48 bytes each, or a place is there twice in a window.
-    """
-    return grouped(shape, [borrowed_base(records, "records", RECORD)])
-
-
-cdef dict regrouped(dict trees, Shape shape):
-    """The same entries in another setting."""
-    return grouped(shape, [base_of(tree) for _, tree in sorted(trees.items())])
-
-
-cdef Base base_of(WindowTree tree):
-    """All that is in a tree."""
-    tree.enter()
-    try:
-        tree.compact_now()
-        return tree.base
-    finally:
-        tree.leave()
-
-
-cdef dict grouped(Shape shape, list bases):
-    """The entries of some bases by window: what is of one window is together once all are sorted by their times."""
-    cdef Base base
-    cdef bytearray room = bytearray(RECORD * sum([(<Base> one).rows for one in bases]))
-    cdef unsigned char *records = <unsigned char *> PyByteArray_AS_STRING(room)
-    cdef Py_ssize_t rows = 0, start = 0, row
-    cdef int64_t window
-    cdef dict trees = {}
-    for base in bases:
-        memcpy(records + RECORD * rows, base.records, RECORD * base.rows)
-        rows += base.rows
-    with nogil:
-        qsort(records, rows, RECORD, compare_times)
-    while start < rows:
-        window = window_of(shape, version_at(records + RECORD * start))
-        row = start
-        while row < rows and window_of(shape, version_at(records + RECORD * row)) == window:
-            row += 1
-        trees[window] = WindowTree(shape, window, memoryview(room)[RECORD * start:RECORD * row])
-        start = row
-    return trees
-
-
-cdef int compare_times(const void *one, const void *other) noexcept nogil:
-    cdef uint64_t mine = load_word(<const unsigned char *> one + PLACE) >> 16
-    cdef uint64_t theirs = load_word(<const unsigned char *> other + PLACE) >> 16
-    return (mine > theirs) - (mine < theirs)
-
-
 cdef str hexadecimal(const unsigned char *place):
     return (<bytes> place[:PLACE]).hex()

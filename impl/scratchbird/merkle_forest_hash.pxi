@@ -21,23 +21,22 @@ cdef extern from *:
     /* Contexts that nobody uses just now: as many threads as there are slots hash without making new ones. */
     #define SB_SLOTS 16
     static void *sb_slots[SB_SLOTS];
-    static EVP_MD *sb_sha256 = NULL;
 
-    static int sb_fetch(void) {
-        if (sb_sha256 == NULL) sb_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-        return sb_sha256 != NULL;
+    /* A context that is ready to begin. To copy it is quicker than to make one ready, and only reads it. */
+    static EVP_MD_CTX *sb_ready = NULL;
+
+    static int sb_prepare(void) {
+        EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+        EVP_MD_CTX *made = sha256 != NULL ? EVP_MD_CTX_new() : NULL;
+        if (made != NULL && EVP_DigestInit_ex2(made, sha256, NULL) == 1) sb_ready = made;
+        return sb_ready != NULL;
     }
     static void *sb_take_context(void) {
         for (int i = 0; i < SB_SLOTS; i++) {
             void *context = SB_TAKE_SLOT(&sb_slots[i]);
             if (context != NULL) return context;
         }
-        EVP_MD_CTX *made = EVP_MD_CTX_new();
-        if (made != NULL && EVP_DigestInit_ex2(made, sb_sha256, NULL) != 1) {
-            EVP_MD_CTX_free(made);
-            made = NULL;
-        }
-        return made;
+        return EVP_MD_CTX_new();
     }
     static void sb_give_context(void *context) {
         if (context == NULL) return;
@@ -46,7 +45,7 @@ cdef extern from *:
         EVP_MD_CTX_free((EVP_MD_CTX *)context);
     }
     static inline int sb_begin(void *context) {
-        return EVP_DigestInit_ex2((EVP_MD_CTX *)context, NULL, NULL) == 1;
+        return EVP_MD_CTX_copy_ex((EVP_MD_CTX *)context, sb_ready) == 1;
     }
     static inline int sb_update(void *context, const void *from, size_t size) {
         return EVP_DigestUpdate((EVP_MD_CTX *)context, from, size) == 1;
@@ -55,7 +54,7 @@ cdef extern from *:
         return EVP_DigestFinal_ex((EVP_MD_CTX *)context, into, NULL) == 1;
     }
     """
-    bint fetch_hash "sb_fetch"()
+    bint prepare_hash "sb_prepare"()
     void *take_context "sb_take_context"() noexcept nogil
     void give_context "sb_give_context"(void *context) noexcept nogil
     bint begin_hash "sb_begin"(void *context) noexcept nogil
@@ -348,5 +347,5 @@ cdef int read_packed(bytes packed, Py_ssize_t index, Version *into) except -1:
     return 0
 
 
-if not fetch_hash():
+if not prepare_hash():
     raise ImportError("libcrypto has no SHA-256 here: the forest can not be used", name="scratchbird.merkle_forest")
