@@ -227,7 +227,9 @@ cdef class Side:
     cdef readonly ForestCore forest
     cdef readonly object rows
     cdef readonly Bounds bounds
+    cdef bint is_busy               # a step is under way: ``rows`` is asked within it
 
+    cdef int enter(self) except -1
     cdef Version closed(self) except *
     cdef bytes versions(self, bytes places)
     cdef list held(self, bytes places)

@@ -13,6 +13,13 @@ cdef class Side:
         self.rows = rows
         self.bounds = Bounds() if bounds is None else bounds
 
+    cdef int enter(self) except -1:
+        """A step begins. Whoever holds the rows is asked within it, and other threads may run meanwhile."""
+        if self.is_busy:
+            raise CallerError("a step of this exchange is under way: take one after the other")
+        self.is_busy = True
+        return 0
+
     cdef Version closed(self) except *:
         """The floor that this replica has closed."""
         cdef Version closed
@@ -168,14 +175,18 @@ cdef class ExchangeAnswerer(Side):
     def step(self, question):
         """Answer a question: a tuple of effects, :class:`Tell` being the last of them.
 
-        :raises CallerError: if it is no question, or ``rows`` gave what it must not. The state is then unchanged; what
-            ``rows`` has merged, it has merged.
+        :raises CallerError: if it is no question, another step is under way, or ``rows`` gave what it must not. The state
+            is then unchanged; what ``rows`` has merged, it has merged.
         """
         cdef list out = []
         cdef Message reply
         cdef Tell tell = Tell.__new__(Tell)
         with cython.critical_section(self):
-            reply = self.answer(question, out)
+            self.enter()
+            try:
+                reply = self.answer(question, out)
+            finally:
+                self.is_busy = False
         tell.reply = reply
         out.append(tell)
         return tuple(out)
@@ -183,7 +194,9 @@ cdef class ExchangeAnswerer(Side):
     def crash(self):
         """Forget what is volatile: all of it."""
         with cython.critical_section(self):
+            self.enter()
             self.exchanges.clear()
+            self.is_busy = False
 
     @property
     def open_exchanges(self):

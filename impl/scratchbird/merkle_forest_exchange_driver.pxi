@@ -29,18 +29,24 @@ cdef class ExchangeDriver(Side):
     def step(self, event):
         """Take one step: a tuple of effects.
 
-        :raises CallerError: if the event is impossible in this state, or ``rows`` gave what it must not. The state is
-            then unchanged; what ``rows`` has merged, it has merged.
+        :raises CallerError: if the event is impossible in this state, another step is under way, or ``rows`` gave what it
+            must not. The state is then unchanged; what ``rows`` has merged, it has merged.
         """
         cdef list out = []
         with cython.critical_section(self):
-            self.take(event, out)
+            self.enter()
+            try:
+                self.take(event, out)
+            finally:
+                self.is_busy = False
         return tuple(out)
 
     def crash(self):
         """Forget what is volatile: the exchange that is under way has not succeeded."""
         with cython.critical_section(self):
+            self.enter()
             self.driving = None
+            self.is_busy = False
 
     @property
     def exchange(self):

@@ -400,8 +400,12 @@ cdef class Give(Message):
             record, row = pair_of(pair, "given", "(record, Row)")
             if type(record) is not bytes or len(record) != RECORD:
                 raise CallerError(f"record {shown(record)} is no {<int> RECORD} bytes")
+            if is_never(<const unsigned char *> PyBytes_AS_STRING(record) + PLACE):
+                raise CallerError("a record has version 0, which nobody shows")
             if row is not None:
                 check_is(row, Row, "row")
+                if not (<Row> row).held.at.high | (<Row> row).held.at.low:
+                    raise CallerError(f"the row at {row.place.hex()} has version 0: pass None for one that is not held")
                 if row.place != record[:PLACE]:
                     raise CallerError(f"the row at {row.place.hex()} is not that of the record {record.hex()}")
             pairs.append((record, row))

@@ -75,6 +75,8 @@ cdef int judge_leaf(Spot *spot, bytes records) except -1:
     for index in range(count):
         if index and memcmp(record - RECORD, record, PLACE) >= 0:
             raise CallerError(f"records {index - 1} and {index} of a leaf are not in the order of their places")
+        if is_never(record + PLACE):
+            raise CallerError(f"record {index} of a leaf has version 0, which nobody shows")
         for digit in range(spot.depth):
             if digit_at(record, digit) != digit_at(spot.digits, digit):
                 raise CallerError(f"record {index} of a leaf is not below the place of its node")
@@ -209,7 +211,7 @@ cdef int judge_newer(Reader *reader, bytes newer) except -1:
     cdef const unsigned char *at = <const unsigned char *> PyBytes_AS_STRING(newer)
     cdef Py_ssize_t index
     for index in range(PyBytes_GET_SIZE(newer) // NEWER):
-        if not (load_word(at + PLACE) | load_word(at + PLACE + 8)):
+        if is_never(at + PLACE):
             raise malformed(reader, "version 0 is no version that somebody holds")
         if index and memcmp(at - NEWER, at, PLACE) >= 0:
             raise malformed(reader, "places of rows are not in order")
@@ -232,11 +234,15 @@ cdef Message rows_from(Reader *reader, int kind, object exchange):
             out.append(take_row(reader, record, version, length - 1))
             continue
         record = take_bytes(reader, RECORD, "an entry")
+        if is_never(<const unsigned char *> PyBytes_AS_STRING(record) + PLACE):
+            raise malformed(reader, "an entry has version 0, which nobody shows")
         length = take_number(reader, "the length of a value")
         if length == 0:
             out.append((record, None))
             continue
         version = take_version(reader, "the version of a row")
+        if not (version.high | version.low):
+            raise malformed(reader, "a row of version 0 is not held, and can not be given")
         out.append((record, take_row(reader, record[:PLACE], version, length - 2)))
     if kind == ROWS:
         rows = Rows.__new__(Rows)

@@ -178,6 +178,11 @@ cdef bint take_flag(Reader *reader, str what) except -1:
     return value
 
 
+cdef inline bint is_never(const unsigned char *version) noexcept nogil:
+    """Whether a version is 0: never written."""
+    return (load_word(version) | load_word(version + 8)) == 0
+
+
 cdef int64_t take_number(Reader *reader, str what) except -1:
     cdef uint64_t value = 0
     cdef int shift, byte
@@ -281,6 +286,8 @@ cdef bytes take_leaf(Reader *reader, Spot *spot, int64_t count):
             raise malformed(reader, "an entry is not below the place of its node")
         if index and memcmp(record - RECORD, record, PLACE) >= 0:
             raise malformed(reader, "the entries of a leaf are not in order")
+        if is_never(record + PLACE):
+            raise malformed(reader, "an entry has version 0, which nobody shows")
         record += RECORD
     if common_bytes(<const unsigned char *> PyBytes_AS_STRING(records), count) != common:
         raise malformed(reader, "the versions of a leaf have other bytes in common")

@@ -114,8 +114,10 @@ class Store:
         return found
 
     def merge(self, rows: list[Row]) -> set[int]:
+        assert rows
         dirty: set[int] = set()
         for row in rows:
+            assert row.held.version, "nobody holds it"
             at_row = self.row_at(row.place)
             dirty |= self(handoff.Merge(((at_row, row.held),)), (at_row,))
         return dirty
@@ -952,6 +954,29 @@ def test_a_store_that_answers_wrongly_is_told_so(which: int, name: str, wrong: A
     setattr(stores[which], name, wrong)
     with pytest.raises(CallerError, match=reason):
         exchanged(*stores, Bounds())
+
+
+def test_a_step_within_a_step_is_refused() -> None:
+    one, two = two_of(random.Random(5), 300)
+    driver, answerer = ExchangeDriver(one.forest, one), ExchangeAnswerer(two.forest, two)
+    reasons: list[str] = []
+
+    def meanwhile(places: bytes) -> bytes:
+        for call in (lambda: driver.step(production.Again()), driver.crash):
+            with pytest.raises(CallerError) as caught:
+                call()
+            reasons.append(str(caught.value))
+        return Rows.versions(one, places)
+
+    one.versions = meanwhile  # type: ignore[method-assign]  # Another thread could do so.
+    effect: Any = driver.step(production.Begin(1, 2))[-1]
+    while isinstance(effect, production.Ask):
+        reply: Any = answerer.step(effect.question)[-1]
+        effect = driver.step(production.Deliver(reply.reply))[-1]
+    assert isinstance(effect, production.Succeeded)
+    assert set(reasons) == {"a step of this exchange is under way: take one after the other"}
+    answerer.crash()
+    assert answerer.open_exchanges == ()
 
 
 def test_what_can_not_be_beside_an_exchange_is_refused() -> None:

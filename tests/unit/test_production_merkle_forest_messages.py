@@ -63,7 +63,8 @@ def some_place(dice: random.Random) -> tuple[int, tuple[int, ...]]:
 def some_row(dice: random.Random, place: bytes | None = None) -> Row:
     value = None if dice.random() < 0.3 else dice.randbytes(dice.choice((0, 1, 127, 128, 300)))
     key = dice.randbytes(dice.choice((0, 8, 200)))
-    return Row(place or dice.randbytes(16), key, Held(dice.choice((0, 1, MOST)), value))
+    version = dice.choice((1, 1 << 90, MOST) if place else (0, 1, MOST))
+    return Row(place or dice.randbytes(16), key, Held(version, value))
 
 
 def some_messages(dice: random.Random) -> list[Message]:
@@ -236,16 +237,19 @@ HUGE = b"\xff" * 8 + b"\x7f"
             "ends within a leaf of 9223372036854775805 entries",
         ),
         (7, b"\x01\x00\x00\x03\x80", "ends within what versions have in common"),
-        (7, b"\x01\x00\x00\x03\x00\x00" + bytes(48), "other bytes in common"),
-        (7, b"\x01\x00\x00\x04\xff\xff" + bytes(16) + bytes(64), "entries of a leaf are not in order"),
+        (7, b"\x01\x00\x00\x03\x00\x00" + bytes(16) + b"\x01" * 32, "other bytes in common"),
+        (7, b"\x01\x00\x00\x04\xff\xff" + b"\x01" * 16 + bytes(64), "entries of a leaf are not in order"),
         (7, b"\x01\x00\x01\x10\x03\xff\xff" + bytes(16) + bytes(32), "not below the place of its node"),
-        (7, b"\x00" + bytes(32), "version 0"),
+        (7, b"\x01\x00\x00\x03\x00\x00" + bytes(48), "an entry has version 0"),
+        (7, b"\x00" + bytes(32), "version 0 is no version that somebody holds"),
         (7, b"\x00" + 2 * (bytes(31) + b"\x01"), "places of rows are not in order"),
         (7, b"\x00" + bytes(31), "31 bytes are left"),
         (8, bytes(17), "17 bytes are left, and places of rows take 16 each"),
         (9, bytes(32) + HUGE + b"\x00", "ends within a value"),
         (9, bytes(32) + b"\x00" + HUGE, "ends within a key"),
-        (10, bytes(48) + HUGE + bytes(16) + b"\x00", "ends within a value"),
+        (10, b"\x01" * 48 + HUGE + b"\x01" * 16 + b"\x00", "ends within a value"),
+        (10, b"\x01" * 48 + b"\x01" + bytes(16) + b"\x00", "a row of version 0 is not held"),
+        (10, bytes(48) + b"\x00", "an entry has version 0"),
         (10, bytes(47), "ends within an entry"),
         (11, bytes(1), "1 bytes are left"),
     ],
@@ -266,7 +270,7 @@ def test_another_format_is_said() -> None:
         Message.from_bytes(bytearray(HEAD))  # type: ignore[arg-type]  # What a caller may pass.
 
 
-RECORD = bytes(15) + b"\x01" + bytes(32)
+RECORD = bytes(15) + b"\x01" * 33
 WRONG: Any = None
 """What a caller may pass all the same."""
 
@@ -297,8 +301,11 @@ WRONG: Any = None
         (lambda: Nodes(1, [], [(bytes(16), 1), (bytes(16), 2)]), "ascending"),
         (lambda: AskRows(1, [b"x"]), "is no 16 bytes"),
         (lambda: Rows(1, [WRONG]), "is no Row"),
+        (lambda: Nodes(1, [((1, ()), Leaf(bytes(48)))], []), "version 0"),
         (lambda: Give(1, [(b"x", None)]), "is no 48 bytes"),
-        (lambda: Give(1, [(RECORD, Row(bytes(16), b"", Held()))]), "not that of the record"),
+        (lambda: Give(1, [(bytes(48), None)]), "version 0"),
+        (lambda: Give(1, [(RECORD, Row(RECORD[:16], b"", Held()))]), "pass None for one that is not held"),
+        (lambda: Give(1, [(RECORD, Row(bytes(16), b"", Held(1)))]), "not that of the record"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused(make: Any, reason: str) -> None:
