@@ -160,6 +160,15 @@ Put(r, nowHeld, nowShown) ==
 
 NoSnapshot == [x \in Replica |-> [row \in Row |-> 0]]
 
+\* The exchanges that these replicas drive are gone.
+\* @type: Set(Int) => Bool;
+Drop(those) ==
+    /\ with' = [r \in Replica |-> IF r \in those THEN 0 ELSE with[r]]
+    /\ windows' = [r \in Replica |-> IF r \in those THEN {} ELSE windows[r]]
+    /\ rows' = [r \in Replica |-> IF r \in those THEN {} ELSE rows[r]]
+    /\ snapshot' = [r \in Replica |-> IF r \in those THEN NoSnapshot ELSE snapshot[r]]
+    /\ succeeded' = succeeded \ those
+
 \* What a side's entries are taken to be in an exchange: as they were, or as they are.
 \* @type: (Int -> Int, Int -> Int) => (Int -> Int);
 Compared(then, now) == then
@@ -220,20 +229,31 @@ Rehash(r, w) ==
 -------------------------------------------------------------------------------
 (* The floor.                                                                 *)
 
+\* An exchange that is under way does not succeed any more (R16).
 Close ==
     /\ ~closed
     /\ closed' = TRUE
-    /\ UNCHANGED <<written, forest, stable, converged, settled, shown, exchange, crashed>>
+    /\ Drop(Replica \ succeeded)
+    /\ UNCHANGED <<written, forest, stable, converged, settled, shown, begun, crashed>>
+
+\* @type: (Int, Int) => Int;
+Newer(one, other) == IF one > other THEN one ELSE other
 
 \* The newest that any replica holds: also of those above the floor, which may stand where one below stood.
+\* One other is merged first, and what it holds may be shown where the newest is not yet. With more than
+\* three replicas there is more than one order of the others.
 \* @type: Int => Bool;
 Converge(r) ==
     /\ closed /\ r \notin converged
-    /\ \E newest \in [Row -> Version \union {0}] :
+    /\ \E newest \in [Row -> Version \union {0}], first \in Replica \ {r} :
         /\ \A row \in Row :
             /\ \E q \in Replica : held[q][row] = newest[row]
             /\ \A q \in Replica : held[q][row] <= newest[row]
-        /\ Put(r, newest, [row \in Row |-> Shows(entry[r][row], newest[row], stable[r], FALSE)])
+        /\ Put(r, newest,
+                  [row \in Row |->
+                     LET one == Newer(held[r][row], held[first][row])
+                         shows == Shows(entry[r][row], one, stable[r], FALSE) IN
+                     Shows(shows, newest[row], stable[r], FALSE)])
     /\ converged' = converged \union {r}
     /\ UNCHANGED <<written, stable, closed, settled, shown, exchange, crashed>>
 
@@ -289,10 +309,11 @@ Compare(r, w) ==
     /\ windows' = [windows EXCEPT ![r] = windows[r] \ {w}]
     /\ UNCHANGED <<written, forest, stable, floor, shown, with, snapshot, succeeded, begun, crashed>>
 
-\* What a replica holds and shows of a row after it met an entry e of one that holds h.
+\* What a replica holds and shows of a row after it met an entry e of one that holds h. It may hold e itself
+\* by then, from elsewhere; if h is newer, it takes that.
 \* @type: (Int, Int, Int, Int) => <<Int, Int>>;
 Met(b, row, e, h) ==
-    LET takes == Effective(b, row) < e /\ e <= h /\ TakesRow(IsSealed(stable[b], WindowOf[h]))
+    LET takes == Effective(b, row) <= e /\ e <= h /\ TakesRow(IsSealed(stable[b], WindowOf[h]))
         nowHeld == IF takes THEN h ELSE held[b][row]
         shows == Shows(entry[b][row], nowHeld, stable[b], IsPurged(b, nowHeld))
         refreshed == nowHeld > stable[b] /\ e > shows /\ e <= stable[b] /\ TakesOver(b \in settled /\ e <= Floor) IN
@@ -326,11 +347,7 @@ Succeed(r) ==
 \* @type: Int => Bool;
 Fail(r) ==
     /\ with[r] # 0
-    /\ with' = [with EXCEPT ![r] = 0]
-    /\ windows' = [windows EXCEPT ![r] = {}]
-    /\ rows' = [rows EXCEPT ![r] = {}]
-    /\ snapshot' = [snapshot EXCEPT ![r] = NoSnapshot]
-    /\ succeeded' = succeeded \ {r}
+    /\ Drop({r})
     /\ UNCHANGED <<written, forest, stable, floor, shown, begun, crashed>>
 
 \* What is durable is there again. Its own exchange is gone; one that another drives ends in time.
@@ -338,11 +355,7 @@ Fail(r) ==
 Crash(r) ==
     /\ crashed < Crashes
     /\ crashed' = crashed + 1
-    /\ with' = [with EXCEPT ![r] = 0]
-    /\ windows' = [windows EXCEPT ![r] = {}]
-    /\ rows' = [rows EXCEPT ![r] = {}]
-    /\ snapshot' = [snapshot EXCEPT ![r] = NoSnapshot]
-    /\ succeeded' = succeeded \ {r}
+    /\ Drop({r})
     /\ dirty' = [dirty EXCEPT ![r] = IF DirtIsDurable THEN dirty[r] ELSE {}]
     /\ UNCHANGED <<written, held, entry, stable, floor, shown, begun>>
 

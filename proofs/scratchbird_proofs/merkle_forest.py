@@ -86,8 +86,8 @@ class Rules:
         return mine != theirs
 
     def takes(self, s: Met) -> Formula:
-        """MERKLE_FOREST.R14: whether who meets a newer entry takes its row."""
-        return s.effective < s.met
+        """MERKLE_FOREST.R14: whether who meets an entry takes its row, which may be newer than the entry."""
+        return s.effective <= s.met
 
     def takes_over(self, s: Met) -> Formula:
         """MERKLE_FOREST.R14: whether who holds a newer version takes over the entry."""

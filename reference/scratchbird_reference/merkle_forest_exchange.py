@@ -151,7 +151,7 @@ class Answerer:
         return Inner(tuple(self.forests.rules.short(child) for child in node.children))
 
     def _rows(self, replica: Replica, question: AskRows) -> Rows:
-        rows = [(row, self.forests.effective(replica, row)) for row in question.rows[: self.bounds.items]]
+        rows = [(row, replica.replica.rows.durable.held(row)) for row in question.rows[: self.bounds.items]]
         count = self.bounds.fitting(size_of_row(held) for _, held in rows)
         return Rows(question.exchange, tuple(rows[:count]))
 

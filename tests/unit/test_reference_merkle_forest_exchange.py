@@ -257,6 +257,40 @@ def test_a_row_that_is_purged_meanwhile_is_not_sent() -> None:
     assert both.two.shown() == 0
 
 
+def test_a_row_that_was_purged_before_it_was_asked_for_is_not_told_of() -> None:
+    """Who has purged it has settled: so the other side has converged, and holds it or something newer."""
+    both = pair_of()
+    both.two.write(1, at(5), None)
+    for run in (both.one, both.two):
+        run(floors.Propose(at(20)))
+    effect = both.begin()
+    while isinstance(effect, exchanges.Ask) and not isinstance(effect.question, messages.AskRows):
+        effect = both.drive(exchanges.Deliver(both.answer(effect.question)))
+    assert isinstance(effect, exchanges.Ask)
+    gone = Held(at(5), None)
+    past = handoff_replica.Past(at(20), 1, ((1, gone),))
+    both.one(floors.AllClosed(at(20)), handoff_replica.Deliver(2, past))
+    both.two.settle(at(20))
+    both.two(handoff_replica.Purge())
+    reply = both.answer(effect.question)
+    assert reply == messages.Rows(1, ((1, Held()),))
+    assert isinstance(both.drive(exchanges.Deliver(reply)), exchanges.Succeeded)
+    assert both.one.state.replica.rows.durable.held(1) == gone
+
+
+def test_who_holds_the_entry_itself_by_then_takes_the_row_that_is_newer() -> None:
+    both = pair_of(stable_ms=50)
+    both.two.write(1, at(5))
+    effect = both.begin()
+    while isinstance(effect, exchanges.Ask) and not isinstance(effect.question, messages.AskRows):
+        effect = both.drive(exchanges.Deliver(both.answer(effect.question)))
+    both.one.write(1, at(5))
+    both.two.write(1, at(60))
+    assert isinstance(both.finish(effect), exchanges.Succeeded)
+    assert both.one.state.replica.rows.durable.held(1).version == at(60)
+    assert both.one.shown() == at(5)
+
+
 @pytest.mark.parametrize("side", ["one", "two"])
 def test_an_exchange_during_which_a_floor_is_closed_is_begun_again(side: str) -> None:
     """An answer may be of a replica that has lost its disk since: nobody else would merge that."""

@@ -10,7 +10,7 @@ instance whose graph is too large. What a step of the reference is says a :class
 from __future__ import annotations
 
 import re
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ W = TypeVar("W", bound=NamedTuple)
 
 States = Mapping[str, Mapping[str, Any]]
 Edges = Sequence[tuple[str, str, str]]
+
+OF = "edges of "
+"""Begins the name of a figure of an action."""
 
 _DOT_STATE = re.compile(r'^(-?\d+) \[label="(.*?)"(?:,style = filled)?\]')
 _DOT_EDGE = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)"')
@@ -91,6 +94,11 @@ def replay_graph(check: Check, context: Context, module: str, make: MakeTie[W]) 
     if figures["edges"] != check.options["edges"]:
         return tlc.unexpected(
             check, f"edges are pinned at {check.options['edges']}, found {figures['edges']}", ended.log
+        )
+    taken = {name.removeprefix(OF): number for name, number in figures.items() if name.startswith(OF)}
+    if check.options.get("actions", taken) != taken:
+        return tlc.unexpected(
+            check, f"edges of each action: pinned {check.options['actions']}, found {taken}", ended.log
         )
     detail = f"{figures['states']:,} states and {figures['edges']:,} edges, the same in both"
     return Outcome(check.id, check.expect, detail, check.properties, ended.seconds, figures)
@@ -175,15 +183,14 @@ def compare(tie: Tie[W], states: States, edges: Edges) -> dict[str, int]:
         found[worlds[start]].add((action, worlds[end]))
     if tie.initial not in found:
         raise TieBroken("the model does not start where the reference does")
-    taken: set[str] = set()
-    total = 0
+    taken: Counter[str] = Counter()
     for world in worlds.values():
         wanted = set(tie.successors(world))
         if wanted != found[world]:
             raise TieBroken(_difference(tie, world, wanted, found[world]))
-        taken |= {action for action, _ in wanted}
-        total += len(wanted)
-    return {"states": len(worlds), "edges": total, "actions": len(taken)}
+        taken.update(action for action, _ in wanted)
+    figures = {"states": len(worlds), "edges": taken.total(), "actions": len(taken)}
+    return figures | {f"{OF}{action}": taken[action] for action in sorted(taken)}
 
 
 def explored(tie: Tie[W]) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str, str]]]:

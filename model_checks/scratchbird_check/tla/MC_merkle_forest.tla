@@ -22,10 +22,21 @@ TwoRows == [v \in {1, 2, 3, 5} |-> IF v = 2 THEN 2 ELSE 1]
 OldRow == [v \in {1, 3} |-> 1]
 \* @type: Int -> Int;
 OneVersion == [v \in {1} |-> 1]
+\* A row that is deleted below the floor.
+\* @type: Int -> Int;
+OneDelete == [v \in {3} |-> 1]
+\* A row that is written below the floor and again above it.
+\* @type: Int -> Int;
+OldThenNew == [v \in {1, 5} |-> 1]
+\* Two rows in one window.
+\* @type: Int -> Int;
+TwoBeside == [v \in {1, 2} |-> v]
 \* @type: Int -> Int;
 FirstThenLater == [v \in {1, 2, 3, 5} |-> IF v <= 2 THEN 1 ELSE 2]
 \* @type: Int -> Int;
 Seals == [w \in {1, 2} |-> IF w = 1 THEN 4 ELSE 6]
+\* In an instance without a floor.
+NobodyCloses == FALSE
 -------------------------------------------------------------------------------
 (* Wrong rules.                                                               *)
 
