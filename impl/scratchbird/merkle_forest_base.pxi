@@ -10,6 +10,7 @@ cdef extern from "stdlib.h":
 cdef enum:
     SMALL = 32              # so many records are sorted by insertion
     MOST_BUCKET_BITS = 20
+    UNAMENDED = 256         # so few records, of which none is amended, are told apart one by one
     AHEAD = 16              # where the record after so many others goes is fetched already
 
 
@@ -109,24 +110,35 @@ cdef void sort_small(unsigned char *records, size_t rows) noexcept nogil:
             memcpy(records + RECORD * to, kept, RECORD)
 
 
-cdef const unsigned char *sort_records(const unsigned char *records, size_t rows, unsigned char *into) noexcept nogil:
-    """A sorted copy; NULL or, if there is not one of each place, the second one of a place.
+cdef const unsigned char *sort_records(
+    const unsigned char *records, size_t rows, uint64_t first_ms, uint64_t last_ms, unsigned char *into, size_t *inside
+) noexcept nogil:
+    """A sorted copy, if all have versions of these milliseconds; ``inside`` is how many have, from the first one on.
+    NULL or, if there is not one of each place, the second one of a place.
 
     Places are hashes, so that buckets by their first bits are small and of much the same size; where they are not,
     because somebody made them so, a bucket is sorted by comparing. Without memory for buckets there is one.
     """
     cdef int bits = 0
     cdef size_t row, buckets, bucket, start, end
+    cdef uint64_t ms
     cdef const unsigned char *twice = NULL
     cdef size_t *ends
+    inside[0] = rows
     while bits < MOST_BUCKET_BITS and rows >> (bits + 3):
         bits += 1
     buckets = <size_t> 1 << bits
     ends = NULL if bits == 0 else <size_t *> PyMem_RawCalloc(buckets + 1, sizeof(size_t))
     if ends == NULL:
+        inside[0] = within(records, rows, first_ms, last_ms)
         memcpy(into, records, RECORD * rows)
         return sort_bucket(into, rows)
     for row in range(rows):
+        ms = load_word(records + RECORD * row + PLACE) >> 16
+        if ms < first_ms or ms > last_ms:
+            inside[0] = row
+            PyMem_RawFree(ends)
+            return NULL
         ends[(load_word(records + RECORD * row) >> (64 - bits)) + 1] += 1
     for bucket in range(buckets):
         ends[bucket + 1] += ends[bucket]
@@ -229,6 +241,8 @@ cdef int64_t entries_in(View *view, Range range_) noexcept nogil:
 cdef inline bint is_small(View *view, Range range_, int depth) noexcept nogil:
     """Whether a subtree is one leaf (rule MERKLE_FOREST.R4). Mostly it is plain without counting that it is not."""
     cdef int64_t least = <int64_t> (range_.high - range_.low) - <int64_t> (range_.end - range_.first)
+    if range_.first == range_.end:
+        return is_leaf(view.most_in_leaf, least, depth)
     if depth < DIGITS and least > view.most_in_leaf:
         return False
     return is_leaf(view.most_in_leaf, entries_in(view, range_), depth)
@@ -299,6 +313,14 @@ cdef void leaf_digest(View *view, Range range_, int64_t entries, unsigned char *
     cdef Message message
     cdef const unsigned char *record
     begin(&message, &view.hasher, b"leaf", 4, entries)
+    if range_.first == range_.end:
+        record = view.base + RECORD * range_.low
+        while range_.low < range_.high:
+            add_part(&message, record, RECORD)
+            record += RECORD
+            range_.low += 1
+        end(&message, into)
+        return
     record = next_record(view, &range_)
     while record != NULL:
         add_part(&message, record, RECORD)
@@ -326,6 +348,16 @@ cdef void children_digests(View *view, Range range_, int level, unsigned char *c
     cdef Range left = range_, child
     cdef int digit
     memset(children, 0, FAN_OUT * DIGEST)
+    if range_.first == range_.end and range_.high - range_.low <= UNAMENDED:
+        child = range_
+        while child.low < range_.high:
+            digit = digit_at(view.base + RECORD * child.low, level)
+            child.high = child.low + 1
+            while child.high < range_.high and digit_at(view.base + RECORD * child.high, level) == digit:
+                child.high += 1
+            subtree_digest(view, child, level + 1, children + DIGEST * digit)
+            child.low = child.high
+        return
     while left.low < range_.high or left.first < range_.end:
         digit = FAN_OUT
         if left.low < range_.high:

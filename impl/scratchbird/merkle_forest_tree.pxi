@@ -656,12 +656,11 @@ cdef Base sorted_base(WindowTree tree, object records):
     cdef Base base = owned_base(sorted_, rows)
     cdef const unsigned char *twice = NULL
     with nogil:
-        inside = within(source, rows, first_ms, last_ms)
-        if inside == rows:
-            if ascending(source, rows) == rows:
-                memcpy(sorted_, source, RECORD * rows)
-            else:
-                twice = sort_records(source, rows, sorted_)
+        if ascending(source, rows) == rows:
+            inside = within(source, rows, first_ms, last_ms)
+            memcpy(sorted_, source, RECORD * rows)
+        else:
+            twice = sort_records(source, rows, first_ms, last_ms, sorted_, &inside)
     if inside < rows:
         raise CallerError(
             f"record {inside} has version {number_of(version_at(source + RECORD * inside))}, which is not of window "

@@ -277,6 +277,24 @@ def test_dense_levels_are_as_the_format_says(rows: int) -> None:
     assert again.hashes == 0
 
 
+@pytest.mark.parametrize("rows", [96, 1_536])
+def test_a_level_comes_and_goes_with_what_is_dirty(rows: int) -> None:
+    """At the number of rows at which a dense level begins, one row is a level more or less."""
+    dice = random.Random(rows)
+    records = {place: record(place, 1) for place in (hashed(dice) for _ in range(rows))}
+    tree = WindowTree(WIDE, 0, b"".join(records.values()))
+    tree.digest()
+    for _ in range(4):
+        gone = dice.choice([*records])
+        tree.remove(gone)
+        fewer = b"".join(one for place, one in records.items() if place != gone)
+        tree.compact()
+        assert tree.nodes_buffer() == WindowTree(WIDE, 0, fewer).nodes_buffer()
+        tree.put(records[gone])
+        tree.compact()
+        assert tree.nodes_buffer() == WindowTree(WIDE, 0, b"".join(records.values())).nodes_buffer()
+
+
 def test_levels_below_a_leaf_are_there_as_well() -> None:
     shape = Shape(window_ms=1 << 47, most_in_leaf=500)
     dice = random.Random(1)
