@@ -464,15 +464,24 @@ def test_a_row_that_is_overwritten_meanwhile_is_not_missed() -> None:
     assert both.two.store.core.held(1).version == at(40)
 
 
-def test_a_row_that_is_purged_meanwhile_is_not_sent() -> None:
+@pytest.mark.parametrize("side", ["one", "two"])
+def test_a_row_that_is_purged_meanwhile_is_not_sent(side: str) -> None:
+    """What its keeper says of it then is no row to be merged."""
     both = pair()
-    both.one.write(1, at(5), None)
-    both.one.close(at(20))
-    said = begun(both)
-    both.one.settle(at(20))
-    both.one.purge()
-    assert isinstance(both.finish(said), production.Succeeded)
-    assert not len(both.two.store.core)
+    twin = getattr(both, side)
+    both.one.write(2, at(26))
+    both.two.write(3, at(26))
+    twin.write(1, at(5), None)
+    twin.close(at(20))
+    said: tuple[Any, Any] | None = begun(both)
+    while said is not None and is_question(said):
+        if isinstance(said[0], messages.AskRows | messages.Give):
+            twin.settle(at(20))
+            twin.purge()
+        said = both.deliver(both.answer(said))
+    assert said is not None
+    assert isinstance(said[1], production.Succeeded)
+    assert [len(each.store.core) for each in (both.one, both.two)] == [2, 2]
 
 
 @pytest.mark.parametrize("side", ["one", "two"])
@@ -937,6 +946,23 @@ def test_a_message_keeps_its_bound() -> None:
         < 6_000
     )
     assert len(said) > 40
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_keys_and_values_count_for_the_bound(swapped: bool) -> None:
+    stores = [Rows(Shape(window_ms=1_000)) for _ in range(2)]
+    for row in range(30):
+        stores[swapped].write(b"%900d" % row, at(5, row + 1), None)
+        stores[swapped].write(b"%d" % row, at(5, row + 50), b"v" * 900)
+    stores[swapped].forest.advance(at(100))
+    _, said = exchanged(stores[0], stores[1], Bounds(10_000, 4_000))
+    many = [
+        len(message.rows if isinstance(message, production.Rows) else message.given)
+        for message in said
+        if isinstance(message, production.Rows | production.Give)
+    ]
+    assert many == [4] * 15
+    assert stores[0].rows == stores[1].rows
 
 
 @pytest.mark.parametrize("which", [0, 1])
