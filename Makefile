@@ -1,5 +1,5 @@
 # Everything a newcomer needs is `make check` and `make test`; both set up what they use.
-# Needs Python 3.11 or newer, a C compiler and git; Java only for the TLA+ checks.
+# Needs Python 3.11 or newer, a C compiler, the headers of OpenSSL 3 and git; Java only for the TLA+ checks.
 
 PYTHON ?= python3
 VENV := .venv

@@ -3,7 +3,8 @@
 Nothing here opens a file or a socket. For ids start with :class:`scratchbird.hlc.Clock`;
 :class:`scratchbird.hlc.ClockCore` is the same clock with times and random bits as arguments, for checks. For
 replicated rows see :mod:`scratchbird.quorum`; for what is owed to a replica that missed some of them, and for
-deletes that stay deleted, :mod:`scratchbird.handoff`.
+deletes that stay deleted, :mod:`scratchbird.handoff`; for what two replicas do not share,
+:mod:`scratchbird.merkle_forest`, which needs OpenSSL 3 as well.
 """
 
 try:

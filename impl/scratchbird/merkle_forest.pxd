@@ -236,10 +236,10 @@ cdef class WindowTree:
     cdef bytes digest_below(self, const uint8_t *path, int level)
     cdef int children_below(self, const uint8_t *path, int level, unsigned char *children) except -1
     cdef int compact_now(self) except -1
-    cdef Py_ssize_t take_out(self, Version floor) except -1
 
 
 cdef WindowTree tree_of(Shape shape, int64_t window)
+cdef Py_ssize_t take_out(WindowTree tree, Version floor) except -1
 cdef int path_of(prefix, uint8_t *path) except -1       # digits into the path: how many
 cdef Range range_below(View *view, const uint8_t *path, int level) noexcept nogil
 cdef int64_t entries_in(View *view, Range range) noexcept nogil

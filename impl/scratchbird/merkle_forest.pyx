@@ -124,8 +124,11 @@ cdef Inner inner_with(tuple children):
 
 include "merkle_forest_hash.pxi"
 include "merkle_forest_base.pxi"
+include "merkle_forest_checks.pxi"
 include "merkle_forest_tree.pxi"
+include "merkle_forest_purge.pxi"
 include "merkle_forest_waiting.pxi"
+include "merkle_forest_snapshot.pxi"
 include "merkle_forest_core.pxi"
 include "merkle_forest_grouping.pxi"
 
@@ -147,3 +150,17 @@ def is_tombstone(bytes record not None):
     :raises CallerError: if it is no record.
     """
     return bool(deletes(record_of(record)))
+
+
+# --- several threads ----------------------------------------------------------------------------------------
+
+
+def _hash_all(ForestCore core not None, list left not None, list done not None):
+    """Hash windows until none is left; several threads may share the lists."""
+    while True:
+        try:
+            window = left.pop()
+        except IndexError:
+            return
+        if core.rehash_window(window):
+            done.append(window)

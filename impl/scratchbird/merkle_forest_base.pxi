@@ -386,6 +386,10 @@ cdef inline int depth_for(size_t rows) noexcept nogil:
     return depth
 
 
+cdef inline size_t dirty_words(int depth) noexcept nogil:
+    return (width(depth) + 63) // 64
+
+
 cdef inline bint any_dirty(const uint64_t *dirty, size_t start, size_t count) noexcept nogil:
     """Whether any of these nodes is; there are 16**k of them, and ``start`` is a multiple of that."""
     cdef size_t word

@@ -2,41 +2,6 @@
 
 
 @cython.final
-@cython.no_gc
-cdef class Snapshot:
-    """What a forest showed at one moment, each window with its digest: nothing that happens later changes it.
-
-    It is made by :meth:`ForestCore.snapshot`. A window is copied when it changes for the first time after that, if the
-    snapshot is still there then.
-    """
-
-    @property
-    def stable(self):
-        """The stable time, a 128-bit number."""
-        return number_of(self.stable_at)
-
-    @property
-    def floor(self):
-        """The floor, a 128-bit number."""
-        return number_of(self.floor_at)
-
-    @property
-    def windows(self):
-        """The numbers of the windows that have entries, ascending."""
-        return sorted(self.digests)
-
-    def told(self):
-        """Each window and its digest, ascending, packed: 8 bytes of the number in network byte order, 32 of the digest."""
-        if self.packed is None:
-            self.packed = packed_digests(self.digests)
-        return self.packed
-
-    def tree(self, window):
-        """The tree of a window; ``None`` if it has no entries. It belongs to the forest: look at it only."""
-        return self.trees.get(window) if window in self.digests else None
-
-
-@cython.final
 cdef class ForestCore:
     """A replica's forest, as a state machine without input or output. It follows rows that are kept elsewhere.
 
@@ -197,7 +162,7 @@ cdef class ForestCore:
                     tree = self.writable(window)
                     tree.enter()
                     try:
-                        tree.take_out(at)
+                        take_out(tree, at)
                     finally:
                         tree.leave()
             self.floor_at = at
@@ -590,8 +555,8 @@ cdef class ForestCore:
         newer = record_of(record)
         if not waits(version_at(newer), self.stable_at) or waits(older, self.stable_at):
             raise CallerError(
-                f"a row waits in version {number_of(version_at(newer))} and is shown in {number_of(older)}, at the stable "
-                f"time {self.stable}: one must be above it, and the other not"
+                f"a row waits in version {number_of(version_at(newer))} and is shown in {number_of(older)}, at the "
+                f"stable time {self.stable}: one must be above it, and the other not"
             )
         if self.waiting_rows.find(newer) != NULL:
             raise CallerError(f"place {hexadecimal(newer)} waits twice: a row is held once")
@@ -625,44 +590,3 @@ cdef class ForestCore:
             whole(window, "window", 0, MAX_NUMBER)
             whole(count, "amendments", 1, MAX_NUMBER)
         return 0
-
-
-cdef bint has_purged(WindowTree tree, Version floor) except -1:
-    """Whether a window shows what a replica that settles there takes out."""
-    cdef View view
-    cdef Range left
-    cdef const unsigned char *record
-    tree.enter()
-    try:
-        tree.look(&view)
-        with nogil:
-            left = view.everything
-            record = next_record(&view, &left)
-            while record != NULL and not is_purged(floor, record):
-                record = next_record(&view, &left)
-    finally:
-        tree.leave()
-    return record != NULL
-
-
-cdef bytes packed_digests(dict digests):
-    cdef list parts = []
-    for window in sorted(digests):
-        parts.append((<object> window).to_bytes(8, "big"))
-        parts.append(digests[window])
-    return b"".join(parts)
-
-
-def _hash_all(ForestCore core not None, list left not None, list done not None):
-    """Hash windows until none is left; several threads may share the lists."""
-    while True:
-        try:
-            window = left.pop()
-        except IndexError:
-            return
-        if core.rehash_window(window):
-            done.append(window)
-
-
-cdef str hexadecimal(const unsigned char *place):
-    return (<bytes> place[:PLACE]).hex()

@@ -259,8 +259,8 @@ cdef class WindowTree:
     def nodes_buffer(self):
         """The digests of the dense levels: level d, of 16**d, after the one above it; a copy.
 
-        The deepest is the greatest d with 16**d <= n / 6, at least 0. Each is of the subtree below that prefix, zeros if
-        that is empty. Without entries there is no level.
+        The deepest is the greatest d with 16**d <= n / 6, at least 0. Each is of the subtree below that prefix, zeros
+        if that is empty. Without entries there is no level.
         """
         self.enter()
         try:
@@ -296,7 +296,7 @@ cdef class WindowTree:
     cdef int check_free(self) except -1:
         """Whether anybody may change it: a forest would not notice."""
         if self.is_owned:
-            raise CallerError(f"window {self.window} belongs to a forest: change the forest, or a clone() of the window")
+            raise CallerError(f"window {self.window} belongs to a forest: change the forest, or a clone() of it")
         return 0
 
     cdef void look(self, View *view) noexcept:
@@ -597,113 +597,3 @@ cdef class WindowTree:
         made.hashes = self.hashes
         made.changes = self.changes
         return made
-
-    cdef Py_ssize_t take_out(self, Version floor) except -1:
-        """Take out what is purged (rule MERKLE_FOREST.R8): how many entries. Either all of them or, with an
-        exception, none."""
-        cdef View view
-        cdef Range left
-        cdef const unsigned char *record
-        cdef unsigned char *kept
-        cdef unsigned char *into
-        cdef Py_ssize_t count = 0
-        self.make_ready()
-        self.look(&view)
-        with nogil:
-            left = view.everything
-            record = next_record(&view, &left)
-            while record != NULL:
-                count += is_purged(floor, record)
-                record = next_record(&view, &left)
-        if count == 0:
-            return 0
-        kept = raw(max(<Py_ssize_t> 1, RECORD * (self.count - count)))
-        into = kept
-        with nogil:
-            left = view.everything
-            record = next_record(&view, &left)
-            while record != NULL:
-                if is_purged(floor, record):
-                    self.touch(record)
-                else:
-                    memcpy(into, record, RECORD)
-                    into += RECORD
-                record = next_record(&view, &left)
-        self.count -= count
-        self.base = owned_base(kept, self.count)
-        self.amendments = 0
-        self.fit(False)
-        return count
-
-
-cdef inline size_t dirty_words(int depth) noexcept nogil:
-    return (width(depth) + 63) // 64
-
-
-cdef WindowTree tree_of(Shape shape, int64_t window):
-    """An empty one."""
-    return WindowTree(shape, window)
-
-
-cdef Base sorted_base(WindowTree tree, object records):
-    """Records in any order as a base; CallerError if they are none of this window."""
-    cdef Base given = borrowed_base(records, "records", RECORD)
-    cdef size_t rows = given.rows, inside
-    cdef uint64_t first_ms = tree.window * <uint64_t> tree.shape.window_ms
-    cdef uint64_t last_ms = first_ms + tree.shape.window_ms - 1
-    cdef unsigned char *sorted_ = raw(max(<size_t> 1, RECORD * rows))
-    cdef const unsigned char *source = given.records
-    cdef Base base = owned_base(sorted_, rows)
-    cdef const unsigned char *twice = NULL
-    with nogil:
-        if ascending(source, rows) == rows:
-            inside = within(source, rows, first_ms, last_ms)
-            memcpy(sorted_, source, RECORD * rows)
-        else:
-            twice = sort_records(source, rows, first_ms, last_ms, sorted_, &inside)
-    if inside < rows:
-        raise CallerError(
-            f"record {inside} has version {number_of(version_at(source + RECORD * inside))}, which is not of window "
-            f"{tree.window}: put it in its own"
-        )
-    if twice != NULL:
-        raise CallerError(f"place {hexadecimal(twice)} is there twice: a row has one entry")
-    return base
-
-
-cdef const unsigned char *record_of(bytes record) except NULL:
-    """The record that these bytes are; CallerError otherwise."""
-    cdef const unsigned char *start = <const unsigned char *> PyBytes_AS_STRING(record)
-    if PyBytes_GET_SIZE(record) != RECORD:
-        raise CallerError(f"a record of {PyBytes_GET_SIZE(record)} bytes: it must be {RECORD}, as entry_of() makes it")
-    if not (version_at(start).high | version_at(start).low):
-        raise CallerError("a record of version 0: 0 stands for never written, and nothing shows it")
-    return start
-
-
-cdef const unsigned char *place_at(bytes place) except NULL:
-    """The place that these bytes are; CallerError otherwise."""
-    if PyBytes_GET_SIZE(place) != PLACE:
-        raise CallerError(f"a place of {PyBytes_GET_SIZE(place)} bytes: it must be {PLACE}, as place_of() makes it")
-    return <const unsigned char *> PyBytes_AS_STRING(place)
-
-
-cdef int path_of(prefix, uint8_t *path) except -1:
-    """Read digits: how many there are."""
-    cdef int level = 0
-    if len(prefix) > DIGITS:
-        raise CallerError(f"prefix of {len(prefix)} digits: a place has {DIGITS}")
-    for digit in prefix:
-        if type(digit) is not int or not 0 <= digit < FAN_OUT:
-            raise CallerError(f"prefix {shown(prefix)}: its digits must be whole numbers from 0 to {FAN_OUT - 1}")
-        path[level] = digit
-        level += 1
-    return level
-
-
-cdef inline int take_gate(void *gate) except -1:
-    """Wait until nobody else is in; the interpreter's lock is not held meanwhile."""
-    if not PyThread_acquire_lock(gate, NOWAIT_LOCK):
-        with nogil:
-            PyThread_acquire_lock(gate, WAIT_LOCK)
-    return 0
