@@ -90,11 +90,18 @@ class NoDomains(Rules):
         return Rules.hashed(self, "", b"".join(parts))
 
 
-class Unsorted(Rules):
+class OtherWay(Rules):
     __slots__ = ()
 
     def leaf_digest(self, entries: Sequence[Entry]) -> bytes:
-        return self.hashed("leaf", *(entry.record for entry in entries))
+        return self.hashed("leaf", *(entry.record for entry in sorted(entries, reverse=True)))
+
+
+class LeavesAreNodes(Rules):
+    __slots__ = ()
+
+    def leaf_digest(self, entries: Sequence[Entry]) -> bytes:
+        return self.hashed("node", *(entry.record for entry in sorted(entries)))
 
 
 class AnyWindow(Rules):
@@ -155,7 +162,8 @@ class ShortDigests(Rules):
 
 DIGESTS = {
     NoDomains: "digests",
-    Unsorted: "digests",
+    OtherWay: "digests",
+    LeavesAreNodes: "digests",
     AnyWindow: "window_digests",
     AnySetting: "window_digests",
     EmptyHasOne: "window_digests",

@@ -20,8 +20,9 @@ bound that the node finds. The answer is one of::
     {"error": "max_drift_ms is 0: ..."}            the configuration is wrong
     {"ok": false, "reason": "..."}                 right, but this implementation does not do that
 
-A clock whose counter has 12 bits and no fewer may so decline every ``counters_per_ms`` but 4096, and nothing
-else. Then each line is an event, in the form of ``spec/trace.schema.json``::
+A clock whose counter has 12 bits and no fewer may so decline every ``counters_per_ms`` but 4096, a store that
+encodes rows in another way the questions about encodings, and nothing else. Then each line is an event, in
+the form of ``spec/trace.schema.json``::
 
     {"event": {"event": "tick", "wall": 1700000000000, "monotonic": 5, "random": 0}}
 
@@ -57,6 +58,7 @@ from scratchbird_check.conformance.drivers import (
     ImplementationError,
     ReferenceDriver,
 )
+from scratchbird_check.conformance.merkle_forest_machine import ENCODING
 from scratchbird_check.conformance.quorum_scene import setting
 from scratchbird_check.conformance.random_handoff import RandomHandoffRun
 from scratchbird_check.conformance.random_merkle_forest import RandomMerkleForestRun
@@ -274,7 +276,7 @@ class Kit:
 
     def _drive(self, name: str, part: str, config: Json, source: _Source, about: str = "") -> Result:
         lanes: dict[int, tuple[ReferenceDriver, CommandDriver]] = {}
-        count, where = 0, "hello"
+        count, where, node = 0, "hello", 0
         try:
             while (item := source.event()) is not None:
                 place, node, event = item
@@ -296,13 +298,13 @@ class Kit:
                 source.answered(expected)
                 count += 1
         except DeclinedError as error:
-            if config.get("counters_per_ms", MAX_COUNTER + 1) != MAX_COUNTER + 1:
+            if may_decline(part, config, node):
                 return Result(name, "declined", str(error))
             return Result(
                 name,
                 "FAIL",
-                f"declined ({error}): nothing but counters_per_ms may be declined; if the "
-                f"implementation does not have part {part}, name those that it has with --part",
+                f"declined ({error}): nothing but counters_per_ms and the encoding of rows may be declined; "
+                f"if the implementation does not have part {part}, name those that it has with --part",
             )
         except HelloRefusedError as error:
             return Result(
@@ -314,6 +316,17 @@ class Kit:
         except ImplementationError as error:
             return Result(name, "FAIL", f"{where}: the implementation failed", _indented(error), True)
         return Result(name, "pass", f"{count} steps")
+
+
+def may_decline(part: str, config: Json, node: int) -> bool:
+    """Whether an implementation may say that it does not do this.
+
+    A clock whose counter is always full size, and a store whose rows have an encoding of their own, which
+    then has a number of its own in each setting (rule MERKLE_FOREST.R7).
+    """
+    if part == "merkle_forest":
+        return bool(node == config.get("encoding", ENCODING))
+    return bool(config.get("counters_per_ms", MAX_COUNTER + 1) != MAX_COUNTER + 1)
 
 
 def conform(

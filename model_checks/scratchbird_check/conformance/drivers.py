@@ -16,10 +16,14 @@ from typing import Any, Protocol
 from scratchbird_check.conformance.handoff_machine import HandoffMachine, limits_to_json
 from scratchbird_check.conformance.handoff_machine import config_from_json as handoff_config_from_json
 from scratchbird_check.conformance.merkle_forest_machine import MerkleForestMachine
+from scratchbird_check.conformance.merkle_forest_machine import (
+    config_from_json as forest_config_from_json,
+)
 from scratchbird_check.conformance.merkle_forest_machine import machine_from_hello as forest_from_hello
 from scratchbird_check.conformance.merkle_forest_machine import machine_to_hello as forest_to_hello
 from scratchbird_check.conformance.parts import PARTS
 from scratchbird_check.conformance.production_handoff import ProductionHandoff
+from scratchbird_check.conformance.production_merkle_forest import ProductionMerkleForest
 from scratchbird_check.conformance.production_quorum import ProductionQuorum
 from scratchbird_check.conformance.quorum_machine import QuorumMachine
 from scratchbird_check.conformance.quorum_machine import config_from_json as quorum_config_from_json
@@ -254,7 +258,7 @@ class ReferenceDriver:
 
 
 class ProductionDriver:
-    """The production core: ``scratchbird.hlc``, ``uuid8``, ``quorum`` and ``handoff``.
+    """The production core: ``scratchbird.hlc``, ``uuid8``, ``quorum``, ``handoff`` and ``merkle_forest``.
 
     :raises MissingImplementationError: if the package is not built.
     """
@@ -266,6 +270,8 @@ class ProductionDriver:
             self._uuid8 = importlib.import_module("scratchbird.uuid8")
             self._quorum = importlib.import_module("scratchbird.quorum")
             self._handoff = importlib.import_module("scratchbird.handoff")
+            self._forest = importlib.import_module("scratchbird.merkle_forest")
+            self._exchange = importlib.import_module("scratchbird.merkle_forest_exchange")
         except ImportError as error:
             raise MissingImplementationError(
                 f"the production package is not built here ({error}): it needs a C compiler; install one and "
@@ -278,12 +284,12 @@ class ProductionDriver:
         self._part = hello.part
         if hello.part == "uuid8":
             return
-        if hello.part == "merkle_forest":
-            raise DeclinedError("the production core has no forest yet")
-        if hello.part in ("quorum", "handoff"):
+        if hello.part in ("quorum", "handoff", "merkle_forest"):
             try:
                 if hello.part == "quorum":
                     self._core = ProductionQuorum(self._quorum, hello.config, hello.node_id)
+                elif hello.part == "merkle_forest":
+                    self._core = self._made_forest(hello)
                 else:
                     self._core = ProductionHandoff(self._handoff, self._quorum, hello.config, hello.node_id)
             except (ValueError, TypeError) as error:
@@ -301,12 +307,18 @@ class ProductionDriver:
         try:
             if self._part == "uuid8":
                 return Answer((uuid8.step(event, self._uuid8.UuidV8),), {})
-            if isinstance(self._core, ProductionQuorum | ProductionHandoff):
+            if isinstance(self._core, ProductionQuorum | ProductionHandoff | ProductionMerkleForest):
                 return Answer(self._core.step(event), self.state())
             effects = self._call(event)
         except (ValueError, TypeError) as error:  # Its CallerError is a ValueError too.
             return Answer((), self.state(), str(error) or type(error).__name__)
         return Answer(tuple(_effect_to_json(effect) for effect in effects), self.state())
+
+    def _made_forest(self, hello: Hello) -> ProductionMerkleForest:
+        if forest_config_from_json(hello.config).machine(hello.node_id) == "encoding":
+            raise DeclinedError("the production core is handed rows as bytes: it has no encoding of values")
+        modules = self._forest, self._exchange, self._handoff, self._quorum
+        return ProductionMerkleForest(*modules, hello.config, hello.node_id)
 
     def state(self) -> Json:
         return {} if self._part == "uuid8" else self._core.state()

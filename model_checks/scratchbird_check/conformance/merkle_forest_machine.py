@@ -149,22 +149,30 @@ def answered(rules: Rules, event: Any) -> Json:
                 "effect": "entry",
                 "entry": json_form.entry_to_json(rules.entry_of(event.row, event.held)),
             }
-        case json_form.LeafOf():
-            return {"effect": "digest", "digest": rules.leaf_digest(event.entries).hex()}
-        case json_form.InnerOf():
-            return {"effect": "digest", "digest": rules.inner_digest(event.children).hex()}
         case json_form.WindowOf():
-            return {
-                "effect": "digest",
-                "digest": rules.window_digest(event.shape, event.window, event.tree).hex(),
-            }
+            tree = tree_of(rules, event)
+            digest = rules.window_digest(event.shape, event.window, tree.digest())
+            return {"effect": "digest", "digest": digest.hex()}
         case json_form.TreeOf():
-            tree = Tree(rules, event.shape, event.entries)
+            tree = tree_of(rules, event)
             top = json_form.node_to_json(tree.node(event.prefix))
             return {"effect": "top", "digest": tree.digest(event.prefix).hex(), **top}
     window = rules.window_of(event.shape, event.version)
     is_sealed = rules.is_sealed(event.shape, window, event.stable, event.grace_ms)
     return {"effect": "window", "window": window, "sealed": is_sealed}
+
+
+def tree_of(rules: Rules, event: json_form.TreeOf | json_form.WindowOf) -> Tree:
+    """The tree of a window.
+
+    :raises ValueError: if an entry is of another window, or two are of one place.
+    """
+    for entry in event.entries:
+        if rules.window_of(event.shape, entry.version) != event.window:
+            raise ValueError(f"version {entry.version} is not of window {event.window}")
+    if len({entry.place for entry in event.entries}) < len(event.entries):
+        raise ValueError("two entries have one place: a row has one entry in a forest")
+    return Tree(rules, event.shape, event.entries)
 
 
 # --- a hello ----------------------------------------------------------------------------------------------

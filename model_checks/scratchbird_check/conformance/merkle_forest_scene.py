@@ -19,11 +19,24 @@ GRACE_MS = 5
 ALL_OF_IT = "ask_windows ask_nodes ask_rows give"
 """What is asked, after it was opened, in an exchange where each side lacks something."""
 MS_SHIFT = 80
+ROWS = (
+    *(3, 15, 57, 90, 97, 103, 153, 176, 201, 232, 233, 247, 252, 290, 359, 364),
+    *(369, 491, 519, 545, 654, 690, 715, 746, 754, 781, 791, 958, 1001, 1014, 1030, 1053),
+)
+"""The rows of scenarios and random runs, by a small number: their places ascend as they do.
+
+Whether a store goes through the rows of a message by their keys or by their places is then the same.
+"""
 
 
 def at(ms: int, number: int = 0) -> str:
     """A version of this millisecond."""
     return f"{(ms << MS_SHIFT) + number:x}"
+
+
+def number_of(row: int) -> int:
+    """The row with this small number; one that is larger stands for itself."""
+    return ROWS[row] if row < len(ROWS) else row
 
 
 def words(answer: Answer) -> str:
@@ -108,7 +121,9 @@ class Scene:
 
     def entry(self, row: int, version: str, value: str | None = "76") -> Json:
         """The entry of a row that is held so, as it is said."""
-        said: Json = self.asks("entry", "entry", row=f"{row:x}", held=held(version, value))["entry"]
+        said: Json = self.asks("entry", "entry", row=f"{number_of(row):x}", held=held(version, value))[
+            "entry"
+        ]
         return said
 
     # --- one replica --------------------------------------------------------------------------------------
@@ -123,7 +138,8 @@ class Scene:
     ) -> None:
         """A write, a write-back or a hint reaches these."""
         self._numbers += 1
-        message = {"message": "write", "operation": f"{self._numbers:x}", "epoch": 0, "row": f"{row:x}"}
+        message: Json = {"message": "write", "operation": f"{self._numbers:x}", "epoch": 0}
+        message["row"] = f"{number_of(row):x}"
         for replica in replicas:
             event = {"event": "deliver", "message": {**message, "held": held(version, value)}}
             self.takes(replica, event, expects)
@@ -168,7 +184,8 @@ class Scene:
 
     def shows(self, replica: int, **rows: str) -> None:
         """Demand which versions are shown: ``r7=at(5)``; a row that is not named is not shown."""
-        shown = {f"r{int(entry['row'], 16)}": entry["version"] for entry in self.forest(replica)["entries"]}
+        entries = self.forest(replica)["entries"]
+        shown = {f"r{ROWS.index(int(entry['row'], 16))}": entry["version"] for entry in entries}
         self.expects(shown, rows)
 
     def same(self, *replicas: int) -> None:
@@ -177,6 +194,21 @@ class Scene:
         for state in states[1:]:
             self.expects(state["rows"], states[0]["rows"])
             self.expects(state["forest"]["entries"], states[0]["forest"]["entries"])
+
+    def meets(
+        self, replica: int, entry: Json, row: Json | None, number: int, expects: str = "reply took"
+    ) -> None:
+        """In an exchange that is open at a replica another one gives an entry, and the row that it holds."""
+        given = [{"entry": entry, "held": row}]
+        question: Json = {"question": "give", "exchange": f"{number:x}", "given": given}
+        self.takes(replica, {"event": "asked", "question": question}, expects)
+
+    def opens(self, replica: int, number: int) -> None:
+        """An exchange is opened at a replica by nobody who drives it."""
+        state = self.run.state(replica)
+        known = {"shape": state["forest"]["shape"], "stable": state["forest"]["stable"]}
+        question = {"question": "open", "exchange": f"{number:x}", **known, "floor": state["floor"]}
+        self.takes(replica, {"event": "asked", "question": question}, "reply opened")
 
     # --- exchanges ----------------------------------------------------------------------------------------
 

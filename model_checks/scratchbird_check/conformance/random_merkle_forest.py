@@ -10,11 +10,11 @@ from __future__ import annotations
 from scratchbird_check.conformance.drawing import Drawing, Drawn
 from scratchbird_check.conformance.drivers import Answer
 from scratchbird_check.conformance.merkle_forest_machine import config_from_json
-from scratchbird_check.conformance.merkle_forest_scene import at
+from scratchbird_check.conformance.merkle_forest_scene import MS_SHIFT, ROWS, at
 from scratchbird_check.traces import merkle_forest as json_form
 from scratchbird_check.traces.quorum import Json
 
-ROWS = 12
+MOST_ROWS = 16
 VALUES = ("61", "62", "", None)
 LATE_MS = 30
 _KEPT = 24
@@ -30,6 +30,8 @@ class RandomMerkleForestRun(Drawing):
         super().__init__(seed, config)
         self._replicas = read.setting.replicas
         self._shape = json_form.shape_to_json(read.shape)
+        self._stable = dict.fromkeys(self._replicas, 0)
+        """In ms, as far as the run knows: at least that."""
         self._down: set[int] = set()
         self._driving: dict[int, int] = {}
         """By replica that drives: with whom, as far as the run knows."""
@@ -47,6 +49,8 @@ class RandomMerkleForestRun(Drawing):
         node, event, _ = self._event
         if answer.error:
             return
+        if event["event"] == "advance":
+            self._stable[node] = max(self._stable[node], int(event["stable"], 16) >> MS_SHIFT)
         if event["event"] == "crash":
             self._down.add(node)
             self._driving.pop(node, None)
@@ -99,7 +103,9 @@ class RandomMerkleForestRun(Drawing):
         step, receiver, event = self._messages[index]
         if self._below(8):  # Otherwise it comes again later.
             del self._messages[index]
-        if receiver in self._down and (self._below(8) or event["event"] == "reshape"):
+        if receiver in self._down and self._below(8):
+            return None
+        if event["event"] == "reshape" and (receiver in self._down or self._driving):
             return None
         return receiver, event, step or None
 
@@ -109,7 +115,7 @@ class RandomMerkleForestRun(Drawing):
         late = self._below(LATE_MS) if self._below(4) == 0 else 0
         version = at(max(1, self._now - late), self._numbers)
         held = {"version": version, "value": self._pick(VALUES)}
-        row = f"{self._below(ROWS):x}"
+        row = f"{ROWS[self._below(MOST_ROWS)]:x}"
         message = {
             "message": "write",
             "operation": f"{self._numbers:x}",
@@ -148,9 +154,12 @@ class RandomMerkleForestRun(Drawing):
             return None
         return self._pick(sorted(self._driving)), {"event": "again" if self._below(6) else "stop"}, None
 
-    def _propose(self) -> Drawn:
-        """A floor that all replicas are told of, the others by messages."""
-        self._floor = max(self._floor + 1, self._now - 10 - self._below(15))
+    def _propose(self) -> Drawn | None:
+        """A floor that all replicas are told of, the others by messages; none is above their time."""
+        floor = max(self._floor + 1, self._now - 10 - self._below(15))
+        if floor >= min(self._stable.values()):
+            return None
+        self._floor = floor
         event: Json = {"event": "propose", "floor": at(self._floor, FLOOR_NUMBER)}
         node = self._pick(self._replicas)
         self._messages += [(0, other, event) for other in self._replicas if other != node]
@@ -193,7 +202,7 @@ class RandomMerkleForestRun(Drawing):
         (1, _impossible),
         (1, _crash),
         (1, _reshape),
-        (1, _propose),
+        (2, _propose),
         (2, _purge),
         (25, _start),
         (4, _advance),

@@ -174,27 +174,21 @@ def entries() -> Recorder:
 def digests() -> Recorder:
     scene = Scene(
         "digests",
-        "What is hashed says what it is and how many parts follow, each with its length; a leaf's entries "
-        "are sorted, also two of one place (MERKLE_FOREST.R5).",
+        "What is hashed says what it is and how many parts follow, each with its length: one entry, many, "
+        "none and those of an inner node have different digests (MERKLE_FOREST.R5).",
     )
-    one, two = scene.entry(7, at(5)), scene.entry(8, at(6), "")
-    other = {**one, "digest": scene.entry(7, at(5), "77")["digest"]}
-    newer = scene.entry(7, at(6))
-    leaves = [scene.asks("leaf", entries=found) for found in ([], [one], [two], [one, two], [two, one])]
-    scene.expects(leaves[3], leaves[4])
-    scene.expects(
-        scene.asks("leaf", entries=[other, newer, one]), scene.asks("leaf", entries=[newer, one, other])
-    )
-    scene.asks("leaf", entries=[{**one, "place": "00" * 16}])
-    empty = [""] * 16
-    first = [leaves[1]["digest"], *empty[1:]]
-    last = [*empty[1:], leaves[1]["digest"]]
-    inner = [
-        scene.asks("inner", children=found) for found in (empty, first, last, [leaves[1]["digest"]] * 16)
-    ]
-    scene.expects(len({said["digest"] for said in (*leaves, *inner)}), 8)
-    scene.takes(31, {"event": "inner", "children": empty[1:]}, "error")
-    scene.takes(31, {"event": "leaf", "entries": [{**one, "place": "00"}]}, "error")
+    one, two, three = (scene.entry(row, at(5, row), value) for row, value in ((7, "76"), (8, ""), (9, None)))
+    found = []
+    for entries in ([], [one], [two], [one, two], [two, one], [one, three], [one, two, three]):
+        found.append(scene.asks("tree", "top", shape=SMALL, window=0, entries=entries)["digest"])
+    scene.expects(found[3], found[4])
+    scene.expects(len(set(found)), len(found) - 1)
+    scene.expects(found[0], "")
+    tree: Json = {"event": "tree", "shape": SMALL, "window": 0}
+    scene.takes(31, {**tree, "entries": [{**one, "place": "00"}]}, "error")
+    scene.takes(31, {**tree, "entries": [one, {**one, "version": at(6)}]}, "error")  # A row has one entry.
+    scene.takes(31, {**tree, "window": 1, "entries": [one]}, "error")
+    scene.takes(31, {**tree, "entries": [one], "prefix": "g"}, "error")
     return scene.run
 
 
@@ -204,38 +198,38 @@ def trees() -> Recorder:
         "The digest of a set of rows is the same whatever the order of their arrival: at most so many "
         "entries are a leaf, and more have 16 children by the next digit of their places (MERKLE_FOREST.R4).",
     )
-    found = [scene.entry(row, at(row % 10, row), f"{row:02x}") for row in range(24)]
+    found = [scene.entry(1000 + row, at(1 + row % 9, row), f"{row:02x}") for row in range(24)]
     orders = (found, found[::-1], found[1::2] + found[::2])
-    for shape in (SMALL, DEFAULT):
-        tops = [scene.asks("tree", "top", shape=shape, entries=order) for order in orders]
+    for shape in (SMALL, {**DEFAULT, "window_ms": 10}):
+        tops = [scene.asks("tree", "top", shape=shape, window=0, entries=order) for order in orders]
         scene.expects(tops[1:], tops[:-1])
-        for count in (0, 1, 2, 3, 8, 9):
-            scene.asks("tree", "top", shape=shape, entries=found[:count])
-    scene.asks("tree", "top", shape={"most_in_leaf": 24}, entries=found)
+        for count in (1, 2, 3, 8, 9):
+            scene.asks("tree", "top", shape=shape, window=0, entries=found[:count])
+    whole = {"window_ms": 10, "most_in_leaf": 24}
+    scene.asks("tree", "top", shape=whole, window=0, entries=found)
+    single = {"window_ms": 10, "most_in_leaf": 1}
     first = found[0]["place"]
-    for prefix in (first[0], first[:2], first, "0123"):
-        scene.asks("tree", "top", shape={"most_in_leaf": 1}, entries=found[:12], prefix=prefix)
-    scene.asks("tree", "top", shape=SMALL, entries=found[:17] + found[18:])
+    for prefix in (first[0], first[:2], first[:31], "0123"):
+        scene.asks("tree", "top", shape=single, window=0, entries=found[:12], prefix=prefix)
+    scene.asks("tree", "top", shape=SMALL, window=0, entries=found[:17] + found[18:])
     return scene.run
 
 
 def deep() -> Recorder:
     scene = Scene(
         "deep",
-        "Places that begin with the same digits make a path, and places that are the same a leaf at its end, "
-        "however many they are (MERKLE_FOREST.R4).",
+        "Places that begin with the same digits make a path of inner nodes, each with one child, down to "
+        "where they differ (MERKLE_FOREST.R4).",
     )
-    one, two = scene.entry(1, at(1)), scene.entry(2, at(2))
-    three = scene.entry(3, at(3))
-    near = {**two, "place": one["place"][:-1] + ("0" if one["place"][-1] != "0" else "1")}
-    for entries in ([one, near], [one, near, three]):
-        scene.asks("tree", "top", shape={"most_in_leaf": 1}, entries=entries)
-    scene.asks("tree", "top", shape={"most_in_leaf": 1}, entries=[one, near], prefix=one["place"][:-1])
-    same = [{**entry, "place": one["place"]} for entry in (one, two, three)]
-    top = scene.asks("tree", "top", shape={"most_in_leaf": 1}, entries=same)
-    scene.expects("children" in top, True)
-    leaf = scene.asks("tree", "top", shape={"most_in_leaf": 1}, entries=same, prefix=one["place"])
-    scene.expects(len(leaf["entries"]), 3)
+    one, two, three = (scene.entry(row, at(row)) for row in (1, 2, 3))
+    single = {"window_ms": 10, "most_in_leaf": 1}
+    for digits in (31, 16, 3, 1):
+        other = "0" if one["place"][digits] != "0" else "1"
+        near = {**two, "place": one["place"][:digits] + other + two["place"][digits + 1 :]}
+        for entries in ([one, near], [three, near, one]):
+            scene.asks("tree", "top", shape=single, window=0, entries=entries)
+        for prefix in (one["place"][:digits], one["place"][: digits - 1]):
+            scene.asks("tree", "top", shape=single, window=0, entries=[one, near], prefix=prefix)
     return scene.run
 
 
@@ -271,7 +265,7 @@ def window_digests() -> Recorder:
         "The digest of a window covers its number and the whole setting; a window without entries has none "
         "(MERKLE_FOREST.R5, MERKLE_FOREST.R7).",
     )
-    tree = scene.asks("leaf", entries=[scene.entry(7, at(5))])["digest"]
+    entry = [scene.entry(7, at(5))]
     shapes = [
         SMALL,
         {**SMALL, "number": 1},
@@ -279,15 +273,18 @@ def window_digests() -> Recorder:
         {**SMALL, "most_in_leaf": 3},
         {**SMALL, "encoding": 2},
     ]
-    found = [scene.asks("window", shape=shape, window=0, tree=tree)["digest"] for shape in shapes]
-    found += [
-        scene.asks("window", shape=SMALL, window=window, tree=tree)["digest"] for window in (1, 1 << 47)
-    ]
+    found = [scene.asks("window", shape=shape, window=0, entries=entry)["digest"] for shape in shapes]
+    for window in (1, (1 << 48) // 10 - 1):
+        other = [{**entry[0], "version": at(10 * window + 5)}]
+        found.append(scene.asks("window", shape=SMALL, window=window, entries=other)["digest"])
+    many = [scene.entry(row, at(5, row)) for row in range(4)]
+    for shape in shapes:
+        found.append(scene.asks("window", shape=shape, window=0, entries=many)["digest"])
     scene.expects(len(set(found)), len(found))
-    scene.expects(scene.asks("window", shape=SMALL, window=0, tree="")["digest"], "")
+    scene.expects(scene.asks("window", shape=SMALL, window=0, entries=[])["digest"], "")
     wrongs: list[Any] = [{"window_ms": 0}, {"number": -1}, {"most_in_leaf": 1.5}, {"depth": 3}, []]
     for wrong in wrongs:
-        scene.takes(31, {"event": "window", "shape": wrong, "window": 0, "tree": tree}, "error")
+        scene.takes(31, {"event": "window", "shape": wrong, "window": 0, "entries": entry}, "error")
     return scene.run
 
 

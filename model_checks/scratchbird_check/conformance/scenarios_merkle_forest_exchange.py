@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scratchbird_check.conformance.merkle_forest_scene import ALL_OF_IT, Scene, at
+from scratchbird_check.conformance.merkle_forest_scene import ALL_OF_IT, ROWS, Scene, at
 from scratchbird_check.conformance.recorder import Recorder
 
 
@@ -75,7 +75,7 @@ def active_windows() -> Recorder:
         scene.writes(row, at(25, row), 1 + row % 2)
     scene.writes(6, at(28), 1)  # Above the stable time: it waits.
     scene.exchanges(1, 2, "ask_windows ask_nodes ask_nodes ask_rows give", "succeeded, 6 moved")
-    scene.expects([entry["row"] for entry in scene.forest(2)["entries"]], ["0", "1", "2", "3", "4", "5"])
+    scene.expects([entry["row"] for entry in scene.forest(2)["entries"]], [f"{row:x}" for row in ROWS[:6]])
     scene.exchanges(2, 1, "ask_windows", "succeeded, 0 moved", 2)
     return scene.run
 
@@ -129,17 +129,20 @@ def under_way() -> Recorder:
     scene.writes(1, at(5), 1, 2)
     scene.writes(1, at(60), 1)  # It has not reached the other side yet.
     scene.exchanges(1, 2, "ask_windows", "succeeded, 0 moved")
-    scene.writes(2, at(61), 1, 2)
-    scene.writes(3, at(62), 1, 2)
-    for replica, row in ((1, 2), (2, 3)):
-        scene.at(replica, "meet", entry=scene.entry(row, at(7)))
+    for row, ms, replica in ((2, 7, 1), (3, 8, 2)):
+        scene.writes(row, at(ms), replica)
+        scene.writes(row, at(60, row), 1, 2)
     scene.shows(1, r1=at(5), r2=at(7))
-    scene.shows(2, r1=at(5), r3=at(7))
+    scene.shows(2, r1=at(5), r3=at(8))
     scene.exchanges(1, 2, "ask_windows ask_nodes give", "succeeded, 1 moved", 2)
-    scene.shows(1, r1=at(5), r2=at(7), r3=at(7))
-    scene.shows(2, r1=at(5), r2=at(7), r3=at(7))
-    scene.at(2, "meet", entry=scene.entry(3, at(8)))
-    scene.exchanges(2, 1, "ask_windows ask_nodes ask_nodes give", "succeeded, 0 moved", 3)
+    scene.shows(1, r1=at(5), r2=at(7), r3=at(8))
+    scene.shows(2, r1=at(5), r2=at(7), r3=at(8))
+    scene.writes(4, at(9), 1)
+    for row in (4, 5):
+        scene.writes(row, at(6, row), 2)
+        scene.writes(row, at(60, row), 1, 2)
+    scene.exchanges(1, 2, "ask_windows ask_nodes ask_nodes give", "succeeded, 0 moved", 3)
+    scene.shows(2, r1=at(5), r2=at(7), r3=at(8), r4=at(9), r5=at(6, 5))
     scene.advances(70, 1)
     scene.exchanges(2, 1, "ask_windows ask_nodes ask_nodes ask_rows", "succeeded, 1 moved", 4)
     scene.same(1, 2)
@@ -206,7 +209,7 @@ def purged() -> Recorder:
         scene.at(purges, "purge")
         scene.goes_on(1, 2, f"ask_nodes {sends}", "succeeded, 1 moved")
         shown = [entry["row"] for entry in scene.forest(lacks)["entries"]]
-        scene.expects(f"{row:x}" in shown, False)
+        scene.expects(f"{ROWS[row]:x}" in shown, False)
         scene.settles(floor, lacks)
     scene.exchanges(1, 2, "ask_windows", "succeeded, 0 moved", 3)
     return scene.run

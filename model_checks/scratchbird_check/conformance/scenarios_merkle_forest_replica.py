@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scratchbird_check.conformance.merkle_forest_scene import SMALL, Scene, at
+from scratchbird_check.conformance.merkle_forest_scene import ALL_OF_IT, SMALL, Scene, at, number_of
 from scratchbird_check.conformance.quorum_machine import MAJORITY
 from scratchbird_check.conformance.quorum_scene import held
 from scratchbird_check.conformance.recorder import Recorder
@@ -125,7 +125,8 @@ def floors() -> Recorder:
     scene.advances(45, 1)
     scene.shows(1, r1=at(12), r2=at(40), r3=at(5), r4=at(20))
     scene.settles(25, 1)
-    scene.at(1, "merge", rows=[["4", held(at(20), None)], ["8", held(at(24), "76")]])
+    merged = [[f"{number_of(4):x}", held(at(20), None)], [f"{number_of(8):x}", held(at(24), "76")]]
+    scene.at(1, "merge", rows=merged)
     scene.shows(1, r1=at(12), r2=at(40), r3=at(5))
     scene.writes(4, at(26), 1, value=None)
     scene.shows(1, r1=at(12), r2=at(40), r3=at(5), r4=at(26))
@@ -178,7 +179,7 @@ def lost_disk() -> Recorder:
     scene.shows(1)
     for sender in (2, 3):
         recovered = {"message": "recovered_past", "epoch": 0, "incarnation": 2, "settled": "0"}
-        rows = [["1", held(at(3), "76")], ["2", held(at(33), "76")]]
+        rows = [[f"{number_of(row):x}", held(at(ms), "76")] for row, ms in ((1, 3), (2, 33))]
         message = {**recovered, "rows": rows, "incarnations": [[1, 2], [2, 1], [3, 1]]}
         scene.at(1, "deliver", sender=sender, message=message)
     scene.shows(1)
@@ -195,30 +196,35 @@ def met() -> Recorder:
     )
     five, six, seven, old = (scene.entry(7, at(ms)) for ms in (5, 6, 7, 2))
     scene.advances(9, 1)
-    scene.at(1, "meet", entry=five, held=held(at(5), "76"))
+    scene.opens(1, 1)
+    scene.meets(1, five, held(at(5), "76"), 1)
     scene.shows(1, r7=at(5))
-    scene.at(1, "meet", entry=six)  # Without the row: nothing newer is held here.
+    scene.meets(1, six, None, 1)  # Without the row: nothing newer is held here.
     scene.shows(1, r7=at(5))
     scene.writes(7, at(20), 1)
-    scene.at(1, "meet", entry=six)
+    scene.meets(1, six, None, 1)
     scene.shows(1, r7=at(6))
-    scene.at(1, "meet", entry=five)
+    scene.meets(1, five, None, 1)
+    scene.meets(1, five, held(at(5), "76"), 1)
     scene.shows(1, r7=at(6))
-    other, none = scene.entry(8, at(4)), scene.entry(9, at(4))
-    scene.at(1, "meet", entry=other, held=held(at(15), "6e"))  # Overwritten since it was shown.
-    scene.at(1, "meet", entry=none, held=held())  # Purged since.
+    other, nine = scene.entry(8, at(4)), scene.entry(9, at(4), None)
+    scene.meets(1, other, held(at(15), "6e"), 1)  # Overwritten since it was shown.
+    scene.meets(1, nine, None, 1)  # Purged since.
     scene.shows(1, r7=at(6), r8=at(4))
-    scene.at(1, "meet", entry=scene.entry(9, at(4), None), held=held(at(4), None))
+    scene.meets(1, nine, held(at(4), None), 1)
     scene.shows(1, r7=at(6), r8=at(4), r9=at(4))
     scene.settles(6, 1)
     scene.shows(1)
-    scene.at(1, "meet", entry=six, held=held(at(6), "76"))
-    scene.at(1, "meet", entry=old)
+    scene.meets(1, old, None, 1, "reply refused")
+    scene.opens(1, 2)
+    scene.meets(1, six, held(at(6), "76"), 2)
+    scene.meets(1, old, None, 2)
     scene.shows(1)
-    scene.at(1, "meet", entry=seven, held=held(at(7), "76"))
+    scene.meets(1, seven, held(at(7), "76"), 2)
     scene.shows(1, r7=at(7))
-    scene.at(1, "meet", "error", entry={**seven, "digest": "00"})
-    scene.at(1, "meet", "error", entry={"row": "7", "version": at(7)})
+    scene.meets(1, {**seven, "digest": "00"}, None, 2, "error")
+    scene.meets(1, {"row": "7", "version": at(7)}, None, 2, "error")
+    scene.meets(1, seven, None, 3, "reply refused")
     return scene.run
 
 
@@ -228,13 +234,12 @@ def two_values() -> Recorder:
         "Two values of one version are a fault that is seen: whichever replica meets the other one ends with "
         "the same of the two (MERKLE_FOREST.R14).",
     )
-    small, large = scene.entry(7, at(5), "61"), scene.entry(7, at(5), "62")
     scene.advances(9, 1, 2)
     scene.writes(7, at(5), 1, value="61")
     scene.writes(7, at(5), 2, value="62")
-    scene.at(1, "meet", entry=large, held=held(at(5), "62"))
-    scene.at(2, "meet", entry=small, held=held(at(5), "61"))
+    scene.exchanges(1, 2, ALL_OF_IT, "succeeded, 2 moved")
     scene.same(1, 2)
+    scene.exchanges(1, 2, "ask_windows", "succeeded, 0 moved", 2)
     return scene.run
 
 

@@ -69,15 +69,18 @@ HANDOFF_RUNS: dict[str, Json] = {
     "five, the limits as they are": {"setting": setting(5, 3, 3), "coordinators": [11, 12]},
 }
 """The same of part handoff."""
+LONG_MS = 1 << 40
+"""A grace in which no window is sealed: whether a message of many rows amends a window once, or once for each
+row, is left open."""
 FOREST_RUNS: dict[str, Json] = {
-    "small windows": {"shape": {"window_ms": 10, "most_in_leaf": 2}, "grace_ms": 5},
+    "small windows": {"shape": {"window_ms": 10, "most_in_leaf": 2}, "grace_ms": LONG_MS},
     "small messages": {
         "shape": {"window_ms": 25, "most_in_leaf": 1},
-        "grace_ms": 0,
+        "grace_ms": LONG_MS,
         "bounds": {"items": 2, "size": 120},
         "most_exchanges": 2,
     },
-    "one window": {"shape": {"window_ms": 1000}, "grace_ms": 50},
+    "one window": {"shape": {"window_ms": 1000}, "grace_ms": LONG_MS},
 }
 """The same of part merkle_forest."""
 

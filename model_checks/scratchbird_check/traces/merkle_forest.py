@@ -50,35 +50,22 @@ class EntryOf:
 
 
 @dataclass(frozen=True, slots=True)
-class LeafOf:
-    """The digest of a leaf (rule MERKLE_FOREST.R5)."""
-
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InnerOf:
-    """The digest of an inner node (rule MERKLE_FOREST.R5)."""
-
-    children: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class TreeOf:
-    """The top of a subtree and its digest, of these entries in any order (rule MERKLE_FOREST.R4)."""
+    """The top of a subtree and its digest, of these entries in any order (R4 and R5)."""
 
     shape: Shape
+    window: int
     entries: tuple[Entry, ...]
     prefix: Prefix = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WindowOf:
-    """The digest of a window whose tree has this one (rules MERKLE_FOREST.R5 and MERKLE_FOREST.R7)."""
+    """The digest of a window of these entries (rules MERKLE_FOREST.R5 and MERKLE_FOREST.R7)."""
 
     shape: Shape
     window: int
-    tree: bytes
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +90,6 @@ class Asked:
 ENCODING_EVENTS: dict[str, Any] = {"encode_key": EncodeKey, "encode_row": EncodeRow}
 DIGEST_EVENTS: dict[str, Any] = {
     "entry": EntryOf,
-    "leaf": LeafOf,
-    "inner": InnerOf,
     "tree": TreeOf,
     "window": WindowOf,
     "place_in_time": Windowed,
@@ -112,7 +97,6 @@ DIGEST_EVENTS: dict[str, Any] = {
 FOREST_EVENTS: dict[str, Any] = {
     "advance": forests.Advance,
     "rehash": forests.Rehash,
-    "meet": forests.Meet,
     "reshape": forests.Reshape,
 }
 EXCHANGE_EVENTS: dict[str, Any] = {
@@ -437,11 +421,8 @@ _READERS: dict[str, quorum.Reader] = {
     **dict.fromkeys(("window", "grace_ms", "other", "schema"), quorum.count),
     "shape": shape_from_json,
     "held": lambda value, name: None if value is None else quorum.READERS["held"](value, name),
-    "entry": _entry,
     "entries": _entries,
-    "children": _children,
     "prefix": _prefix,
-    "tree": _bytes,
     "values": values_from_json,
     "columns": columns_from_json,
     "question": _question,
