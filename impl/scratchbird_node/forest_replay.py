@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchbird_node import forest_format
+from scratchbird_node.errors import DiskFaultError
 from scratchbird_node.files import Files
-from scratchbird_node.forest_format import HEADER, Bad, Batch, Header
+from scratchbird_node.forest_format import BLOCK, HEADER, Bad, Batch, Header
 from scratchbird_node.hint_format import read_what_can_be_read
 from scratchbird_node.hint_words import Damage, Report
 
@@ -75,6 +76,22 @@ def _look(files: Files, path: Path, first: int) -> Found:
     return Found(path, first, size, header)
 
 
+def _read_all(files: Files, each: Found) -> tuple[bytes, bool]:
+    """The bytes of a segment, with zeros for what the medium does not give back; and whether it gave all."""
+    file = files.read_from(each.path)
+    try:
+        pieces, is_whole = [], True
+        for at in range(0, each.size, BLOCK):
+            try:
+                pieces.append(file.read(at, BLOCK))
+            except DiskFaultError:
+                pieces.append(bytes(min(BLOCK, each.size - at)))
+                is_whole = False
+        return b"".join(pieces), is_whole
+    finally:
+        file.close()
+
+
 class _Replay:
     def __init__(
         self,
@@ -128,11 +145,7 @@ class _Replay:
             self._next = last + 1
 
     def _read(self, each: Found, header: Header, limit: int | None) -> None:
-        file = self._files.read_from(each.path)
-        try:
-            data = read_what_can_be_read(file, 0, each.size)
-        finally:
-            file.close()
+        data, is_whole = _read_all(self._files, each)
         at = HEADER.size
         while (good := forest_format.next_batch(data, at, header)) is not None:
             batch, start, end = good
@@ -143,6 +156,9 @@ class _Replay:
                 self._next += 1
                 self._accept(each, batch, mine=header.identity == self._identity)
             at = end
+        if limit is None and not is_whole:  # Nobody knows what was there.
+            self._report(Damage(str(each.path), at, each.size, "the disk does not give all of it back"))
+            self._tell_lost(self._next, None)
 
     def _accept(self, each: Found, batch: Batch, *, mine: bool) -> None:
         if not mine:

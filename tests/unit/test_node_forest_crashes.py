@@ -7,9 +7,10 @@ must be one of them: not older than what was synced, and the same for all, for a
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from scratchbird_check.crash_files import CrashFiles, Image
 from scratchbird_check.crash_histories import Broken, demand, killed_at
 from scratchbird_node import forest_log, forest_store
-from scratchbird_node.errors import DamagedWindowError
+from scratchbird_node.errors import DamagedWindowError, FileError
 from scratchbird_node.forest_format import BATCH, HEADER
 from scratchbird_node.forest_store import ForestStore
 from scratchbird_node.forest_window import OpenWindow
@@ -27,6 +28,7 @@ from scratchbird_node.forest_words import Amendment, Settings
 FOLDER = Path("forest")
 SHAPE, OTHER_SHAPE = bytes(32), bytes(31) + b"\1"
 SMALL = Settings(segment_bytes=250, max_queued_bytes=400, max_log_bytes=920, fold_after=3)
+ROOMY = replace(SMALL, max_log_bytes=10_000)
 LIMIT = 200
 """Images a moment; where there are more, so many are drawn."""
 FEW = 60
@@ -127,6 +129,9 @@ class Promises:
     gone: set[int] = field(default_factory=set)
     """Windows that must not."""
     shape: bytes = SHAPE
+    settings: Settings = SMALL
+    refused: set[int] = field(default_factory=set)
+    """States that were to be, and that the disk refused: they never came to be, but may be found."""
     is_damaged: bool = False
     """Whether there is damage in this history, which may be reported."""
 
@@ -141,8 +146,8 @@ class Promises:
         )
 
 
-def open_store(files: CrashFiles, shape: bytes = SHAPE, salt: int = 0) -> ForestStore:
-    return ForestStore(FOLDER, shape, SMALL, files=files, draw=draw(salt))
+def open_store(files: CrashFiles, promises: Promises, salt: int = 0) -> ForestStore:
+    return ForestStore(FOLDER, promises.shape, promises.settings, files=files, draw=draw(salt))
 
 
 def contents(store: ForestStore, image: Image) -> State:
@@ -186,7 +191,7 @@ def agrees(found: State, truth: State) -> bool:
 def check(image: Image, promises: Promises) -> None:
     """Open what a crash left, and look whether all promises were kept."""
     files = CrashFiles(image)
-    with open_store(files, promises.shape, salt=1) as store:
+    with open_store(files, promises, salt=1) as store:
         found = contents(store, image)
         demand(promises.is_damaged or not store.damage, f"reported: {store.damage}", image)
         lost = promises.saved - found.keys()
@@ -194,7 +199,9 @@ def check(image: Image, promises: Promises) -> None:
         demand(not promises.gone & found.keys(), f"windows {promises.gone} are back", image)
         possible = [state for state in promises.states[promises.synced :] if agrees(found, state)]
         demand(bool(possible), f"{found} is none of {promises.states[promises.synced :]}", image)
-        demand(store.log_bytes <= SMALL.max_log_bytes, f"the log has {store.log_bytes} bytes", image)
+        demand(
+            store.log_bytes <= promises.settings.max_log_bytes, f"the log has {store.log_bytes} bytes", image
+        )
         # It goes on: one window is built anew, and something becomes durable in all.
         truth = {window: {**content} for window, content in possible[0].items()} | found
         mark = store.mark(1)
@@ -206,7 +213,7 @@ def check(image: Image, promises: Promises) -> None:
             content[77] = 7
     left = {Path(path).name for path in files.image()}
     demand(not any(name.endswith(".new") for name in left), f"{left} are left over", image)
-    with open_store(files, promises.shape, salt=2) as store:
+    with open_store(files, promises, salt=2) as store:
         demand(set(store.windows) == still, f"{store.windows} are there, not {still}", image)
         demand(agrees(contents(store, image), truth), f"{contents(store, image)}, not {truth}", image)
     demand(files.open_files == 0, f"{files.open_files} files left open", image)
@@ -225,11 +232,12 @@ class Caller:
     def __init__(self, files: CrashFiles, promises: Promises, salt: int = 0) -> None:
         self.files = files
         self.promises = promises
-        self.store = open_store(files, promises.shape, salt)
+        self.store = open_store(files, promises, salt)
 
     @property
     def truth(self) -> State:
-        return self.promises.states[-1]
+        states = self.promises.states
+        return states[max(set(range(len(states))) - self.promises.refused)]
 
     def append(self, *changes: tuple[int, int, int | None]) -> forest_log.Group:
         """A batch of changes, each a window, a place, and a version or none."""
@@ -266,6 +274,16 @@ class Caller:
         self.store.give_up(windows)
         self.promises.gone |= set(windows)
         self.files.after()
+
+    def differences(self) -> list[tuple[int, int, int | None]]:
+        """The changes that make what is there the truth."""
+        found = contents(self.store, self.files.image())
+        return [
+            (window, place, self.truth[window].get(place))
+            for window, content in found.items()
+            for place in sorted(content.keys() | self.truth[window].keys())
+            if content.get(place) != self.truth[window].get(place)
+        ]
 
     def found(self) -> None:
         """Count on what is there."""
@@ -474,3 +492,123 @@ def test_no_sync_can_be_spared(name: str, number: int, what: str) -> None:
     else:
         with pytest.raises(Broken):
             play(SCRIPTS[name], skip=number, limit=FEW)
+
+
+# --- disks that refuse ------------------------------------------------------------------------------------
+
+
+class Refusing:
+    """Refuses one call, counted from 0."""
+
+    def __init__(self, at: int, number: int) -> None:
+        self.at = at
+        self.number = number
+        self.calls: list[str] = []
+
+    def __call__(self, call: str) -> int | None:
+        self.calls.append(call)
+        return self.number if len(self.calls) - 1 == self.at else None
+
+    @property
+    def hit_a_read(self) -> bool:
+        return self.calls[min(self.at, len(self.calls) - 1)].startswith(("read", "pread", "map"))
+
+
+def use(files: CrashFiles, refusing: Refusing, promises: Promises, errors: list[FileError]) -> None:
+    """Two lives of a forest. What is refused is tried again, and a row whose amendment is refused is not
+    written.
+    """
+
+    def insist(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except FileError as error:
+            errors.append(error)
+            call()
+
+    def save_again(caller: Caller, window: int) -> None:
+        def attempt() -> None:
+            promises.gone.discard(window)
+            while not save(caller.store, caller.store.mark(window), caller.truth[window]):
+                assert errors
+            promises.saved.add(window)
+            files.after()
+
+        insist(attempt)
+
+    def amend(caller: Caller, *changes: tuple[int, int, int | None]) -> None:
+        group = caller.append(*changes)
+        try:
+            caller.sync(group)
+        except FileError as error:
+            errors.append(error)
+            promises.refused.add(len(promises.states) - 1)
+
+    def live(salt: int) -> None:
+        callers: list[Caller] = []
+        insist(lambda: callers.append(Caller(files, promises, salt)))
+        caller = callers[0]
+        try:
+            wrong = caller.differences()  # A batch that was refused may be there.
+        except (FileError, Broken):
+            assert refusing.hit_a_read
+            wrong = caller.differences()
+        if wrong:
+            amend(caller, *wrong)
+        for window in (1, 2):
+            if window not in caller.store.windows:
+                save_again(caller, window)
+        amend(caller, (1, 1, salt), (2, 1, salt))
+        amend(caller, (1, 2, salt), (2, 2, salt))
+        amend(caller, (1, 3, salt))
+        save_again(caller, 1)
+        amend(caller, (1, 4, salt), (2, 4, salt))
+        save_again(caller, 2)
+        promises.saved.discard(1)
+        insist(lambda: caller.store.give_up([1]))
+        promises.gone.add(1)
+        amend(caller, (1, 5, salt), (2, 5, salt))
+        caller.store.close()
+
+    live(10)
+    if len(promises.states) - 1 in promises.refused:
+        # The next process finds what the disk refused to sync, and the system syncs it no more. That it is
+        # gone after a power cut is then noticed, and windows are built anew that need not be.
+        promises.is_damaged = True
+        promises.saved.clear()
+    live(20)
+
+
+def calls_made() -> list[str]:
+    refusing = Refusing(-1, 0)
+    use(CrashFiles(fail=refusing), refusing, Promises(settings=ROOMY), [])
+    return refusing.calls
+
+
+@pytest.mark.parametrize(
+    ("at", "number"),
+    [
+        (at, number)
+        for at, call in enumerate(calls_made())
+        for number in (errno.EIO, errno.ENOSPC)
+        if number == errno.EIO or call.startswith(("append", "sync", "rename", "remove"))
+    ],
+)
+def test_a_disk_that_refuses_any_call_makes_no_window_stale(at: int, number: int) -> None:
+    refusing, promises, errors = Refusing(at, number), Promises(settings=ROOMY), list[FileError]()
+
+    def look() -> None:
+        if len(refusing.calls) <= at:  # What comes before is tried above.
+            return
+        for image in files.images(6, seed=len(files.calls)):
+            if refusing.hit_a_read:  # The disk did not give it back: it is built anew.
+                check(image, replace(promises, saved=set(), is_damaged=True))
+            else:
+                check(image, promises)
+
+    files = CrashFiles(after=look, fail=refusing)
+    use(files, refusing, promises, errors)
+    look()
+    assert files.open_files == 0
+    assert len(errors) <= 1
+    assert all(str(error).startswith(str(FOLDER)) for error in errors)
