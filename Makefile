@@ -45,7 +45,7 @@ lint: $(READY) ## look for faults of style and form
 types: $(BUILT) ## check the types of every package, strictly
 	@$(BIN)/mypy
 
-bench: $(BUILT) ## measure the clock against its peers, quorums, handoff, exchanges of forests, the history search and hints, as ratios in one run
+bench: $(BUILT) ## measure the clock against its peers, quorums, handoff, exchanges of forests, the history search, hints and windows on disk, as ratios in one run
 	@$(BIN)/python tests/bench/bench_hlc.py
 	@$(BIN)/python tests/bench/bench_quorum.py
 	@$(BIN)/python tests/bench/bench_handoff.py
@@ -53,6 +53,7 @@ bench: $(BUILT) ## measure the clock against its peers, quorums, handoff, exchan
 	@$(BIN)/python tests/bench/bench_merkle_forest_exchange.py
 	@$(BIN)/python tests/bench/bench_history.py
 	@$(BIN)/python tests/bench/bench_hint_log.py
+	@$(BIN)/python tests/bench/bench_forest_store.py
 
 vectors: $(READY) ## write the conformance vectors anew from the reference
 	@$(BIN)/python -m scratchbird_check.conformance.vectors

@@ -55,7 +55,7 @@ class Appending(Protocol):
     def size(self) -> int:
         """Its length, what is not durable included."""
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Write all of ``data`` at the end. If this raises, any part of it may be there."""
 
     def sync(self, what: str) -> None:
@@ -144,9 +144,15 @@ class Files(Protocol):
 
 
 def replace(
-    files: Files, path: Path, data: bytes, what: str, check: Callable[[], None] = lambda: None
+    files: Files,
+    path: Path,
+    data: bytes | Sequence[bytes | memoryview],
+    what: str,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Put ``data`` in the place of a small file, wholly or not at all; it is durable when this returns.
+    """Put ``data`` in the place of a file, wholly or not at all; it is durable when this returns.
+
+    It may come in pieces, which are written one after another, so that large ones are not copied.
 
     A crash may leave ``PATH.NEW`` behind, with 16 hexadecimal digits for NEW; see :func:`left_over_of`.
 
@@ -158,7 +164,8 @@ def replace(
     file = files.append_to(new, new=True)
     try:
         try:
-            file.append(data)
+            for piece in (data,) if isinstance(data, bytes) else data:
+                file.append(piece)
             file.sync(what)
         finally:
             file.close()
@@ -217,7 +224,7 @@ class DiskAppending:
     def size(self) -> int:
         return self._size
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         try:
             while view:

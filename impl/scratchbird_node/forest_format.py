@@ -53,6 +53,8 @@ ALIGNMENT = 64
 BLOCK = 64 << 10
 """Bytes of a body under one checksum."""
 ID_BYTES = 16
+MAX_COPY = 1 << 20
+"""Bytes of a file that is written in one piece."""
 MAX_DEPTH = 12
 """Of the levels of a window: 16**12 digests are more than any disk holds."""
 
@@ -176,15 +178,16 @@ def block_checksum(seed: int, number: int, data: bytes) -> int:
     return checksum(data, checksum(number.to_bytes(8, "big"), seed))
 
 
-def encode_window(head: Head, records: memoryview, levels: memoryview) -> bytes:
-    """The whole file: one copy of both arrays is made."""
+def encode_window(head: Head, records: memoryview, levels: memoryview) -> list[bytes | memoryview]:
+    """The whole file, in pieces: a large array is not copied, and a small one not written apart."""
     body = [records, memoryview(bytes(head.levels_at - len(records))), levels]
     seed = head.seed
     crcs = b"".join(
         block_checksum(seed, number, data).to_bytes(4, "big") for number, data in enumerate(_blocks(body))
     )
     start = (head.fixed() + crcs).ljust(head.size - 4, b"\0")
-    return b"".join((start, checksum(start).to_bytes(4, "big"), *body))
+    pieces: list[bytes | memoryview] = [start, checksum(start).to_bytes(4, "big"), *body]
+    return pieces if head.file_bytes > MAX_COPY else [b"".join(pieces)]
 
 
 def _blocks(pieces: Sequence[memoryview]) -> Iterator[bytes]:

@@ -209,11 +209,12 @@ class ForestStore:
 
         :raises DamagedWindowError: if its file is damaged. It is then removed, and to be built anew.
         :raises ForestLimitError: if ``max_open_windows`` are open.
-        :raises CallerError: if the window can not be opened.
+        :raises CallerError: if the window can not be opened, or the store was closed.
         :raises FileError: if the disk refuses.
         """
         with self._names:
             with self._guard:
+                self._check_open()
                 self._usable(window)
                 if self._open_count >= self._settings.max_open_windows:
                     raise ForestLimitError(

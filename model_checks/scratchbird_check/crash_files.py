@@ -335,7 +335,7 @@ class CrashAppending(_Open):
     def size(self) -> int:
         return len(self._node.all)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         self._check_open("be written to")
         try:
             self._files._call("append", self._path)

@@ -197,6 +197,8 @@ def test_a_file_is_replaced_wholly_and_what_a_crash_leaves_is_known(tmp_path: Pa
         replace(files, folder / "a", b"one", "word")
         replace(files, folder / "a", b"two", "word")
         assert contents(files, folder / "a") == b"two"
+        replace(files, folder / "a", [b"th", memoryview(b"ree"), b""], "word")
+        assert contents(files, folder / "a") == b"three"
         assert files.names(folder) == ["a"]
     assert left_over_of("a.b.0123456789abcdef.new") == "a.b"
     for name in ("a.new", "a.0123456789abcdeX.new", "a", "a.0123456789abcdef.old", "a.b.01234.new"):

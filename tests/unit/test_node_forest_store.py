@@ -99,7 +99,7 @@ def new(files: Files, folder: Path = FOLDER, settings: Settings = SMALL) -> Fore
 # --- windows ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 96, 1389, 5000])
+@pytest.mark.parametrize("count", [0, 1, 2, 96, 1389, 5000, 30_000])
 def test_what_is_saved_is_mapped_again(tmp_path: Path, count: int) -> None:
     depth = 2 if count > 1536 else 1 if count > 96 else 0
     content = content_of(*range(count))
@@ -758,6 +758,7 @@ def test_one_folder_has_one_store_and_a_closed_one_is_of_no_use(tmp_path: Path) 
         lambda: store.mark(1),
         lambda: store.save(mark, b"", b"", b""),
         lambda: store.give_up([1]),
+        lambda: store.open(1),
     ]
     for call in calls:
         with pytest.raises(CallerError, match="was closed: open it again"):
@@ -791,7 +792,7 @@ def test_errors_keep_their_facts_across_processes() -> None:
 
 def test_the_bytes_of_a_window_are_as_the_format_says() -> None:
     head = Head(IDENTITY, 7, 2, 0, 3, 4, 5, b"d" * 32)
-    data = forest_format.encode_window(head, memoryview(b"r" * 96), memoryview(b"l" * 32))
+    data = b"".join(forest_format.encode_window(head, memoryview(b"r" * 96), memoryview(b"l" * 32)))
     seed = checksum(data[:120])
     body = b"r" * 96 + bytes(32) + b"l" * 32
     assert data[:8] == b"SBwindow"
