@@ -206,17 +206,19 @@ cdef class ExchangeAnswerer(Side):
     cdef Message answer(self, object question, list out):
         cdef object kind = type(question)
         cdef Answering kept
-        if kind is Open:
-            return self.open(question, out)
-        if kind not in (AskWindows, AskNodes, AskRows, Give):
+        if kind not in (Open, AskWindows, AskNodes, AskRows, Give):
             raise CallerError(f"{shown(question)} is no question of an exchange: pass one of this module's")
         kept = self.exchanges.get(question.exchange)
+        if kept is None and kind is Open:
+            return self.open(question, out)
         if kept is None:
             return refused(
                 question, f"exchange {question.exchange} is not open here: it was too long ago, or before a restart"
             )
         if not same(self.closed(), kept.closed_at):
             return refused(question, CLOSED_SINCE)
+        if kind is Open:
+            return opened(question, kept.snapshot)  # A second time: what is shown stays the same.
         if kind is AskWindows:
             return self.windows(kept.snapshot, question)
         if kind is AskNodes:
@@ -228,7 +230,6 @@ cdef class ExchangeAnswerer(Side):
     cdef Message open(self, Open question, list out):
         """Why there can be no exchange, if so (MERKLE_FOREST.R7, MERKLE_FOREST.R8); else what is shown from now on."""
         cdef Answering kept = Answering.__new__(Answering)
-        cdef Opened opened
         if question.shape != self.forest.shape:
             return refused(
                 question,
@@ -240,15 +241,10 @@ cdef class ExchangeAnswerer(Side):
             )
         kept.closed_at = self.closed()
         kept.snapshot = self.show(question.stable_at, out)
-        self.exchanges.pop(question.exchange, None)
         self.exchanges[question.exchange] = kept
         while len(self.exchanges) > self.most_exchanges:
             del self.exchanges[next(iter(self.exchanges))]
-        opened = Opened.__new__(Opened)
-        opened.exchange = question.exchange
-        opened.stable_at = kept.snapshot.stable_at
-        opened.floor_at = kept.snapshot.floor_at
-        return opened
+        return opened(question, kept.snapshot)
 
     cdef Windows windows(self, Snapshot snapshot, AskWindows question):
         cdef bytes told = snapshot.told()
@@ -339,6 +335,13 @@ cdef class ExchangeAnswerer(Side):
         cdef list given = list(question.given[:self.bounds.items])
         self.meet(given, out)
         return took_of(question.exchange, b"".join([pair[0][:PLACE] for pair in given]))
+
+
+cdef Opened opened(Message question, Snapshot snapshot):
+    cdef Opened made = Opened.__new__(Opened)
+    made.exchange = question.exchange
+    made.stable_at, made.floor_at = snapshot.stable_at, snapshot.floor_at
+    return made
 
 
 cdef Refused refused(Message question, str reason):

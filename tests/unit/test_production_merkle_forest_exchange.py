@@ -520,6 +520,26 @@ def test_only_so_many_snapshots_are_kept() -> None:
     assert both.answerer.open_exchanges == (2, 3, 4, 5)
 
 
+def test_an_answer_holds_what_it_may_whatever_is_asked() -> None:
+    both = pair(items=2)
+    for row in range(9):
+        for twin in (both.one, both.two):
+            twin.write(row, at(row))
+    opening = (messages.Open(1, SHAPE, at(100), 0), production.Open(1, OURS, at(100), 0))
+    both.answer(opening)
+    entries = tuple(both.one.run.entry(row, at(row + 10)) for row in range(5))
+    asked: list[Any] = [
+        messages.AskNodes(1, tuple((0, (digit,)) for digit in range(5))),
+        messages.AskRows(1, tuple(range(5))),
+        messages.Give(1, tuple((entry, Held(entry.version, b"v")) for entry in entries)),
+    ]
+    for question in asked:
+        reply, ours = both.answer(retold(both, question))
+        told = reply.nodes if isinstance(reply, messages.Nodes) else reply.rows
+        assert len(told) == 2
+        assert ours.exchange == 1
+
+
 def test_events_that_can_not_be_are_refused() -> None:
     both = pair()
     driver, answerer = both.driver, both.answerer
@@ -904,6 +924,15 @@ def test_what_must_be_durable_is_said_before_what_needs_it() -> None:
     assert amended == [(6,), (6,), (0,)]
     hashed = [dict(effect.digests).keys() for effect in effects if isinstance(effect, production.Hashed)]
     assert hashed == [{6}, {0}]
+    # A row comes into a window that is dirty already: no window becomes so, and it must be durable all the
+    # same.
+    late = quorum.Held(at(8), b"late")
+    record = entry_of(b"d", at(8), b"late")
+    given = production.Give(1, [(record, Row(record[:16], b"d", late))])
+    assert answerer.step(given) == (
+        production.Amended(()),
+        production.Tell(production.Took(1, [record[:16]])),
+    )
     # Nothing but the stable time changes.
     driver = ExchangeDriver(one.forest, one)
     one.forest.advance(at(10_000))
