@@ -123,7 +123,7 @@ cdef class ForestCore:
             while slot != NULL and not waits(version_at(slot.newer), at):
                 shown_now = NULL if is_purged(self.floor_at, slot.newer) else slot.newer
                 self.change(slot.newer, slot.older, shown_now, touched)
-                self.waiting_rows.remove(slot)
+                self.waiting_rows.remove_first()
                 slot = self.waiting_rows.first()
             return self.changed(touched)
         finally:
@@ -246,15 +246,15 @@ cdef class ForestCore:
         return [(window, self.digests.get(window, b"")) for window in sorted(done)]
 
     def snapshot(self):
-        """What is shown now. Windows that are dirty are hashed before; from then on their digests may be told.
+        """What is shown now, each window with its digest: windows that are dirty are hashed, and what would change the
+        forest waits for that. So :meth:`clean` it before; what is dirty by then is little.
 
-        See :class:`Snapshot`. Nothing else is copied but two lists of windows.
+        See :class:`Snapshot`. Nothing is copied but two lists of windows.
         """
         cdef Snapshot made = Snapshot.__new__(Snapshot)
-        self.clean()
         self.enter()
         try:
-            for window in sorted(self.dirty_windows):  # Changed meanwhile.
+            for window in sorted(self.dirty_windows):
                 self.hash_inside(window)
             self.snapshots = [one for one in self.snapshots if one() is not None]
             self.epoch += 1

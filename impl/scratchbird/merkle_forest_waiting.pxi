@@ -59,10 +59,10 @@ cdef class WaitingTable:
         memcpy(slot.newer, newer, RECORD)
         self.sink(slot.position)
 
-    cdef void remove(self, Waiting *slot) noexcept:
-        """It waits no more. Pointers to others are no longer good: the last one takes its slot."""
-        cdef uint32_t mask = 2 * self.room - 1, hole = self.seek(slot.newer), at, wanted, kept
-        cdef uint32_t number = <uint32_t> (slot - self.slots), last = self.count - 1, position = slot.position
+    cdef void remove_first(self) noexcept:
+        """The first one waits no more. Pointers to others are no longer good: the last one takes its slot."""
+        cdef uint32_t number = self.heap[0], last = self.count - 1
+        cdef uint32_t mask = 2 * self.room - 1, hole = self.seek(self.slots[number].newer), at, wanted, kept
         # Those after it in the index move up, so that no search ends before it finds them.
         self.index[hole] = 0
         at = (hole + 1) & mask
@@ -73,11 +73,10 @@ cdef class WaitingTable:
             self.index[wanted] = kept
             at = (at + 1) & mask
         self.count = last
-        if position != last:
-            self.heap[position] = self.heap[last]
-            self.slots[self.heap[position]].position = position
-            self.rise(position)
-            self.sink(position)
+        if last:
+            self.heap[0] = self.heap[last]
+            self.slots[self.heap[0]].position = 0
+            self.sink(0)
         if number != last:
             self.index[self.seek(self.slots[last].newer)] = number + 1
             self.slots[number] = self.slots[last]
