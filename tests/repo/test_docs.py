@@ -54,9 +54,10 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scratchbird.hlc", reason="the compiled core is missing")
+    pytest.importorskip("scratchbird.merkle_forest", reason="the compiled core is missing")
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
 
