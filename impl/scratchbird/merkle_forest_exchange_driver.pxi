@@ -153,8 +153,6 @@ cdef class ExchangeDriver(Side):
             rows = dict(zip(asked, self.held(b"".join(asked)), strict=True)) if asked else {}
             for place, record in batch[start:start + AT_ONCE]:
                 row = rows.get(place)
-                if row is not None and below(row.held.at, version_at(<const unsigned char *> <const char *> record)):
-                    row = None
                 left -= size_of_row(row)
                 if left < 0 and out:
                     break

@@ -595,8 +595,9 @@ def retold(exchange: Exchange, reply: Any) -> tuple[Any, Any]:
 def test_what_short_digests_hide_is_found_with_whole_ones() -> None:
     both = pair()
     for row in range(200):
-        both.one.write(row, at(5))
-        both.two.write(row, at(5), b"w" if row % 50 == 0 else b"v")
+        version = at(15 if row % 2 else 85)
+        both.one.write(row, version)
+        both.two.write(row, version, b"w" if row % 25 == 0 else b"v")
     said: tuple[Any, Any] | None = begun(both)
     in_full = []
     dice = random.Random(1)
@@ -611,6 +612,61 @@ def test_what_short_digests_hide_is_found_with_whole_ones() -> None:
     assert isinstance(said[1], production.Succeeded)
     assert True in in_full
     assert both.same
+
+
+def test_what_is_looked_at_a_second_time_is_as_it_was_seen_first() -> None:
+    """A row is to be given that the other side gets in a newer version before it shows the node in full."""
+    both = pair()
+    for row in range(60):
+        both.one.write(row, at(15))
+        if row % 10:
+            both.two.write(row, at(15), b"w" if row % 10 == 5 else b"v")
+    said: tuple[Any, Any] | None = begun(both)
+    given: list[Any] = []
+    dice = random.Random(1)
+    while said is not None and is_question(said):
+        if isinstance(said[0], messages.Give):
+            given.extend(said[0].given)
+        if isinstance(said[0], messages.AskNodes) and said[0].in_full:
+            for row in range(0, 60, 10):
+                both.two.write(row, at(70))
+        reply = both.answer(said)
+        if isinstance(said[0], messages.AskNodes) and not said[0].in_full:
+            reply = hiding(both, reply, dice)
+        said = both.deliver(reply)
+    held = [held is not None for entry, held in given if entry.row % 10 == 0]
+    assert True in held
+    assert isinstance(said, tuple)
+    assert isinstance(said[1], production.Succeeded)
+
+
+def test_of_two_entries_of_a_row_the_newer_one_counts() -> None:
+    """Nobody shows two; but what is given must not depend on which of them was told first."""
+    both = pair()
+    both.one.write(1, at(25))
+    both.one.write(1, at(150))  # So that neither of the two is asked for.
+    both.one.write(7, at(15))
+    both.two.write(1, at(45))
+    both.two.write(9, at(15))
+    older = both.one.run.entry(1, at(15))
+    said: tuple[Any, Any] | None = begun(both)
+    given: list[int] = []
+    while said is not None and is_question(said):
+        reply = both.answer(said)
+        if isinstance(said[0], messages.Give):
+            given.extend(entry.row for entry, _ in said[0].given)
+        if isinstance(reply[0], messages.Nodes):
+            nodes = [
+                (place, reference.Leaf(tuple(sorted((*node.entries, older)))))
+                if place[0] == 1 and isinstance(node, reference.Leaf)
+                else (place, node)
+                for place, node in reply[0].nodes
+            ]
+            reply = retold(both, replace(reply[0], nodes=tuple(nodes)))
+        said = both.deliver(reply)
+    assert given == [7]
+    assert isinstance(said, tuple)
+    assert isinstance(said[1], production.Failed)
 
 
 def test_a_window_whose_digest_is_not_its_own_is_damaged_and_said_so() -> None:
