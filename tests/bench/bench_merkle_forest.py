@@ -14,7 +14,7 @@ the windows that changed are hashed after 1,000 rows.
 
 Memory is the growth of the resident set of a process that makes the trees, by their rows. ROWS is 1,000,000
 by default, 100,000 with --quick; --grow measures ten times as many as well, once. Times are those of the
-processor, medians over rounds. The bare hash needs a C compiler and the headers of OpenSSL, as the forest does.
+processor, medians over rounds. The bare hash needs a C compiler and the headers of OpenSSL 3.
 """
 
 from __future__ import annotations
