@@ -245,15 +245,15 @@ Newer(one, other) == IF one > other THEN one ELSE other
 \* @type: Int => Bool;
 Converge(r) ==
     /\ closed /\ r \notin converged
-    /\ \E newest \in [Row -> Version \union {0}], first \in Replica \ {r} :
-        /\ \A row \in Row :
-            /\ \E q \in Replica : held[q][row] = newest[row]
-            /\ \A q \in Replica : held[q][row] <= newest[row]
-        /\ Put(r, newest,
-                  [row \in Row |->
-                     LET one == Newer(held[r][row], held[first][row])
-                         shows == Shows(entry[r][row], one, stable[r], FALSE) IN
-                     Shows(shows, newest[row], stable[r], FALSE)])
+    /\ \E whose \in [Row -> Replica], first \in Replica \ {r} :
+        LET newest == [row \in Row |-> held[whose[row]][row]]
+            middle == [row \in Row |-> Shows(entry[r][row], Newer(held[r][row], held[first][row]), stable[r], FALSE)]
+            last == [row \in Row |-> Shows(middle[row], newest[row], stable[r], FALSE)] IN
+        /\ \A row \in Row, q \in Replica : held[q][row] <= newest[row]
+        /\ held' = [held EXCEPT ![r] = newest]
+        /\ entry' = [entry EXCEPT ![r] = last]
+        /\ dirty' = [dirty EXCEPT ![r] =
+              dirty[r] \union Changed(stable[r], entry[r], middle) \union Changed(stable[r], middle, last)]
     /\ converged' = converged \union {r}
     /\ UNCHANGED <<written, stable, closed, settled, shown, exchange, crashed>>
 

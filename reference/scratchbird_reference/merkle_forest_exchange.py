@@ -67,6 +67,9 @@ class Snapshot:
     """By window: its digest."""
     closed: int = 0
     """The floor that it had closed: one that closes the next takes nothing of it (HANDOFF.R10)."""
+    stable: int = 0
+    floor: int = 0
+    """At which it had settled."""
 
 
 # --- who answers ------------------------------------------------------------------------------------------
@@ -93,10 +96,10 @@ class Answerer:
     def step(
         self, state: Answering, replica: Replica, question: Question
     ) -> tuple[Answering, Replica, Reply]:
-        """Answer a question."""
-        if isinstance(question, Open):
-            return self._open(state, replica, question)
+        """Answer a question. Whoever opens an exchange a second time is told of the same snapshot."""
         snapshot = dict(state.snapshots).get(question.exchange)
+        if snapshot is None and isinstance(question, Open):
+            return self._open(state, replica, question)
         if snapshot is None:
             reason = (
                 f"exchange {question.exchange} is not open here: it was too long ago, or before a restart"
@@ -105,6 +108,8 @@ class Answerer:
         if has_closed_since(replica, snapshot):
             return state, replica, Refused(question.exchange, CLOSED_SINCE)
         match question:
+            case Open():
+                return state, replica, Opened(question.exchange, snapshot.stable, snapshot.floor)
             case AskWindows():
                 return state, replica, self._windows(snapshot, question)
             case AskNodes():
@@ -118,9 +123,9 @@ class Answerer:
         if refusal is not None:
             return state, replica, refusal
         replica = ready(self.forests, replica, question.stable)
-        kept = tuple(item for item in state.snapshots if item[0] != question.exchange)
-        kept = (*kept, (question.exchange, snapshot_of(replica)))[-self.most_exchanges :]
-        opened = Opened(question.exchange, replica.forest.stable, replica.replica.floor.durable.floor)
+        snapshot = snapshot_of(replica)
+        kept = (*state.snapshots, (question.exchange, snapshot))[-self.most_exchanges :]
+        opened = Opened(question.exchange, snapshot.stable, snapshot.floor)
         return Answering(kept), replica, opened
 
     def _windows(self, snapshot: Snapshot, question: AskWindows) -> Windows:
@@ -541,7 +546,8 @@ def ready(forests: ForestReplica, replica: Replica, stable: int) -> Replica:
 def snapshot_of(replica: Replica) -> Snapshot:
     """What it shows now."""
     entries = tuple(entry for _, entry in replica.forest.entries)
-    return Snapshot(entries, replica.forest.told, replica.replica.floor.durable.closed)
+    floor = replica.replica.floor.durable
+    return Snapshot(entries, replica.forest.told, floor.closed, replica.forest.stable, floor.floor)
 
 
 def has_closed_since(replica: Replica, snapshot: Snapshot) -> bool:

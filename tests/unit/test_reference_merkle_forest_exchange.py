@@ -243,6 +243,24 @@ def test_a_row_that_is_overwritten_meanwhile_is_not_missed() -> None:
     assert both.two.state.replica.rows.durable.held(1).version == at(40)
 
 
+def test_an_opening_that_comes_twice_takes_no_other_snapshot() -> None:
+    """A row that is overwritten in between would not be found where it was told of, and look like damage."""
+    both = pair_of()
+    both.two.write(1, at(5))
+    first = effect = both.begin()
+    for _ in range(2):
+        assert isinstance(effect, exchanges.Ask)
+        effect = both.drive(exchanges.Deliver(both.answer(effect.question)))
+    both.two.write(1, at(40))
+    assert isinstance(first, exchanges.Ask)
+    assert both.answer(first.question) == messages.Opened(1, at(100), 0)
+    assert both.finish(effect) == exchanges.Succeeded(1, 2, at(100), 0, 1)
+    assert both.one.state.replica.rows.durable.held(1).version == at(40)
+    both.begin()
+    both.two(floors.Propose(at(90)))
+    assert isinstance(both.answer(replace(first.question, exchange=1)), messages.Refused)
+
+
 def test_a_row_that_is_purged_meanwhile_is_not_sent() -> None:
     both = pair_of()
     both.one.write(1, at(5), None)

@@ -35,11 +35,15 @@ _ROWS = {
     "OneDelete": {3: 1},
     "OldThenNew": {1: 1, 5: 1},
     "TwoBeside": {1: 1, 2: 2},
+    "FourRows": {v: 1 + v % 4 for v in range(1, 13) if v != 7},
 }
-_WINDOWS = {"FirstThenLater": {1: 1, 2: 1, 3: 2, 5: 2}}
-_SEALS = {"Seals": {1: 4, 2: 6}}
-"""The operators of ``MC_merkle_forest.tla`` that ties use. A slip here is a step that one side does not
-take."""
+_WINDOWS = {
+    "FirstThenLater": {1: 1, 2: 1, 3: 2, 5: 2},
+    "ThreeWindows": {v: 1 + (v - 1) // 4 for v in range(1, 13)},
+}
+_SEALS = {"Seals": {1: 4, 2: 6}, "ThreeSeals": {1: 6, 2: 10, 3: 14}}
+"""The operators of ``MC_merkle_forest.tla`` and ``MC_merkle_forest_apart.tla`` that ties use. A slip here
+is a step that one side does not take."""
 
 
 def instance_of(constants: Mapping[str, str], machines: Variant = RIGHT) -> Instance:

@@ -33,6 +33,7 @@ from scratchbird_check.ties.merkle_forest_world import (
     Plain,
     StrangeStep,
     World,
+    bare,
     number,
     plain,
 )
@@ -290,7 +291,7 @@ def _begin(instance: Instance, world: World, r: int, q: int) -> Steps:
     )
     if play.world(world) != world:
         raise StrangeStep(f"replica {r} was told of the windows of {q}, and one of them has changed")
-    exchange = Exchange(q, windows, frozenset(), mine, theirs)
+    exchange = Exchange(q, windows, frozenset(), bare(mine), bare(theirs))
     yield "Begin", _over(world, r, exchange)._replace(begun=world.begun + 1)
 
 

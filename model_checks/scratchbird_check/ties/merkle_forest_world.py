@@ -229,7 +229,7 @@ def held_of(instance: Instance, state: State, row: int) -> int:
     return number(instance, state.replica.rows.durable.held(row).version)
 
 
-def _shown(instance: Instance, entries: Iterable[Entry]) -> tuple[int, ...]:
+def shown_by(instance: Instance, entries: Iterable[Entry]) -> tuple[int, ...]:
     """By row: the version that entries show, as the model has it."""
     by_row = {entry.row: number(instance, entry.version) for entry in entries}
     return tuple(by_row.get(row, 0) for row in instance.rows)
@@ -300,6 +300,11 @@ def _exchange(instance: Instance, values: Mapping[str, Any], r: int) -> Exchange
     return Exchange(other, values["windows"][r - 1], values["rows"][r - 1], mine, theirs, has_succeeded)
 
 
+def bare(snapshot: Snapshot) -> Snapshot:
+    """Without when it was taken: of an exchange that is open that does not matter any more."""
+    return replace(snapshot, stable=0, floor=0)
+
+
 def snapshot_of(instance: Instance, entries: Iterable[int], closed: int) -> Snapshot:
     """What a replica showed whose entries were these, when an exchange began."""
     shown = [version for version in entries if version]
@@ -317,12 +322,14 @@ def to_model(instance: Instance, world: World) -> dict[str, Any]:
         if exchange is None:
             return nothing
         sides = {r: exchange.mine, exchange.other: exchange.theirs}
-        return tuple(_shown(instance, sides[q].entries) if q in sides else nothing[0] for q in instance.names)
+        return tuple(
+            shown_by(instance, sides[q].entries) if q in sides else nothing[0] for q in instance.names
+        )
 
     return {
         "written": world.written,
         "held": tuple(tuple(held_of(instance, state, row) for row in instance.rows) for state in states),
-        "entry": tuple(_shown(instance, (e for _, e in state.forest.entries)) for state in states),
+        "entry": tuple(shown_by(instance, (e for _, e in state.forest.entries)) for state in states),
         "stable": tuple(number(instance, state.forest.stable) for state in states),
         "closed": all(durable.closed for durable in floors_of.values()),
         "converged": frozenset(r for r, durable in floors_of.items() if durable.converged),

@@ -85,8 +85,12 @@ def run(tie: Tie[W], steps: int, dice: random.Random) -> tuple[list[str], list[W
 def write_module(
     folder: Path, name: str, module: str, tie: Tie[W], runs: Sequence[Sequence[W]], configuration: str
 ) -> None:
-    """Write the runs as a TLA+ module of this name and its configuration into the folder of the models."""
+    """Write the runs as a TLA+ module of this name and its configuration into the folder of the models.
+
+    The configuration says what a step is: ``Next``, or that of a module which takes steps apart.
+    """
     variables = tuple(tie.to_model(tie.initial))
+    step = re.findall(r"^NEXT (\w+)$", configuration, flags=re.MULTILINE)[0]
 
     def record(world: W) -> str:
         fields = tie.to_model(world)
@@ -111,16 +115,16 @@ RunsStep ==
     /\\ at < Len(Runs[run])
     /\\ at' = at + 1
     /\\ run' = run
-    /\\ Next
 {conjunction("'", "Runs[run][at + 1]")}
-RunsDone == at = Len(Runs[run]) /\\ UNCHANGED <<vars, run, at>>
+    /\\ {step}
+RunsDone == at = Len(Runs[run]) /\\ UNCHANGED <<{", ".join(variables)}, run, at>>
 RunsNext == RunsStep \\/ RunsDone
 ====
 """,
         encoding="utf-8",
     )
     lines = [
-        re.sub(r"^INIT \w+$", "INIT RunsInit", line).replace("NEXT Next", "NEXT RunsNext")
+        re.sub(r"^(INIT|NEXT) \w+$", lambda found: f"{found[1]} Runs{found[1].title()}", line)
         for line in configuration.splitlines()
     ]
     (folder / f"{name}.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
