@@ -77,8 +77,8 @@ class AmendmentLog:
     :param claimed: the last batch that is in the entries of any window's file.
     :param guard: protects what is in memory; the owner's own.
     :param take: is called with each amendment that was found: window, number of the batch, kind, entry.
-    :param lost: is called with the first and last number of batches that were lost; all that follow if the
-        last is ``None``.
+    :param lost: is called where batches were lost, with the number of the last one; with ``None`` if nobody
+        knows it. A window whose file holds that one as well lacks nothing.
     :param failed: is called with the first and last number of a group that failed, with the guard held.
     :raises FileError: if the disk refuses.
     :raises FormatError: if a segment is of a newer version.
@@ -95,7 +95,7 @@ class AmendmentLog:
         guard: threading.RLock,
         *,
         take: Callable[[int, int, int, bytes], None],
-        lost: Callable[[int, int | None], None],
+        lost: Callable[[int | None], None],
         failed: Callable[[int, int], None],
         report: Report,
         draw: Callable[[int], bytes],

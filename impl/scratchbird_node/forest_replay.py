@@ -48,7 +48,7 @@ def replay(
     firsts: Sequence[int],
     claimed: int,
     take: Callable[[int, int, int, bytes], None],
-    lost: Callable[[int, int | None], None],
+    lost: Callable[[int | None], None],
     report: Report,
 ) -> list[Found]:
     """Read all segments, in the order of their numbers; see :class:`AmendmentLog` for what it calls.
@@ -99,7 +99,7 @@ class _Replay:
         identity: bytes,
         found: Sequence[Found],
         take: Callable[[int, int, int, bytes], None],
-        lost: Callable[[int, int | None], None],
+        lost: Callable[[int | None], None],
         report: Report,
     ) -> None:
         self._files = files
@@ -134,14 +134,14 @@ class _Replay:
             return
         self._report(Damage(str(each.path), 0, each.size, f"{each.detail}: its amendments are lost"))
         if is_last:
-            self._tell_lost(self._next, None)
+            self._tell_lost(None)
 
     def _lose(self, last: int, path: Path, start: int, end: int) -> None:
         """All batches up to ``last`` were durable: those that were not found are lost."""
         if last >= self._next:
             detail = f"batches {self._next} to {last} of amendments are lost"
             self._report(Damage(str(path), start, end, detail))
-            self._tell_lost(self._next, last)
+            self._tell_lost(last)
             self._next = last + 1
 
     def _read(self, each: Found, header: Header, limit: int | None) -> None:
@@ -158,7 +158,7 @@ class _Replay:
             at = end
         if limit is None and not is_whole:  # Nobody knows what was there.
             self._report(Damage(str(each.path), at, each.size, "the disk does not give all of it back"))
-            self._tell_lost(self._next, None)
+            self._tell_lost(None)
 
     def _accept(self, each: Found, batch: Batch, *, mine: bool) -> None:
         if not mine:

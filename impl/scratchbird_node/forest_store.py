@@ -415,7 +415,7 @@ class ForestStore:
                 self._report(Damage(str(path), 0, self._files.size(path), detail))
         self._generation = max((each.head.generation for each in self._kept.values()), default=0)
 
-        def lose(first: int, last: int | None) -> None:
+        def lose(last: int | None) -> None:
             for window, kept in self._kept.items():
                 if last is None or kept.head.folded < last:
                     bad.setdefault(window, Why.LOST_AMENDMENTS)

@@ -544,6 +544,17 @@ def test_a_bad_byte_costs_exactly_the_windows_that_may_have_needed_it() -> None:
             assert store.windows == [window for window in (1, 2) if window not in wanted]
 
 
+def test_a_window_that_holds_some_of_what_was_lost_is_lost_as_well() -> None:
+    image = three_batches().image()
+    path = next(path for path in image if path.endswith(".amendments"))
+    data = bytearray(image[path])
+    for batch in (1, 2):  # The second window was saved between them.
+        data[HEADER.size + batch * (BATCH.size + 57) + 30] ^= 1
+    with new(CrashFiles({**image, path: bytes(data)})) as store:
+        assert store.to_rebuild == {1: Why.LOST_AMENDMENTS, 2: Why.LOST_AMENDMENTS}
+        assert "batches 2 to 3 of amendments are lost" in str(store.damage[0])
+
+
 def test_a_log_that_is_cut_off_anywhere_gives_back_what_is_before() -> None:
     image = three_batches().image()
     path = next(path for path in image if path.endswith(".amendments"))
