@@ -8,10 +8,10 @@ All numbers are in network byte order. A window is one file, which is replaced a
     body      n entries of 48 bytes, sorted by place; zeros up to a multiple of 64; and, unless n is 0, the
               node digests of the levels 0 to D, 16**d of 32 bytes each, zeros where nothing is
 
-A block is 64 KiB of the body. Its checksum begins with what the window is, and with the number of the block:
-so a block that the disk took from another window, generation or place is noticed. *Folded* is the number of
-the last batch of amendments that is in the entries; *amended* counts those since the window was sealed. The
-digest is all zeros if n is 0, for the digest of nothing is nothing.
+A block is 64 KiB of the body. Its checksum stands in the head: so a block that the disk took from another
+window, generation or place is noticed as well. *Folded* is the number of the last batch of amendments that is
+in the entries; *amended* counts those since the window was sealed. The digest is all zeros if n is 0, for the
+digest of nothing is nothing.
 
 A segment holds batches, numbered without gaps from its *first* on:
 
@@ -167,24 +167,11 @@ class Head(NamedTuple):
             self.digest or bytes(DIGEST_BYTES),
         )
 
-    @property
-    def seed(self) -> int:
-        """What the checksum of each block begins with."""
-        return checksum(self.fixed())
-
-
-def block_checksum(seed: int, number: int, data: bytes) -> int:
-    """The checksum of a block of the body of the head with this seed."""
-    return checksum(data, checksum(number.to_bytes(8, "big"), seed))
-
 
 def encode_window(head: Head, records: memoryview, levels: memoryview) -> list[bytes | memoryview]:
     """The whole file, in pieces: a large array is not copied, and a small one not written apart."""
     body = [records, memoryview(bytes(head.levels_at - len(records))), levels]
-    seed = head.seed
-    crcs = b"".join(
-        block_checksum(seed, number, data).to_bytes(4, "big") for number, data in enumerate(_blocks(body))
-    )
+    crcs = b"".join(checksum(data).to_bytes(4, "big") for data in _blocks(body))
     start = (head.fixed() + crcs).ljust(head.size - 4, b"\0")
     pieces: list[bytes | memoryview] = [start, checksum(start).to_bytes(4, "big"), *body]
     return pieces if head.file_bytes > MAX_COPY else [b"".join(pieces)]

@@ -18,6 +18,7 @@ from scratchbird_node.errors import DamagedWindowError, DiskFaultError
 from scratchbird_node.files import Files, Mapped, Reading, still_borrowed
 from scratchbird_node.forest_format import BLOCK, Bad, Head
 from scratchbird_node.forest_words import ENTRY_BYTES
+from scratchbird_node.hint_format import checksum
 
 FIRST_READ = 4096
 """Bytes: the head of any window up to 60 MB."""
@@ -139,12 +140,11 @@ def _read_head(file: Reading, path: Path, window: int, size: int) -> tuple[Head,
 
 
 def _verify(file: Reading, path: Path, head: Head, crcs: tuple[int, ...]) -> None:
-    seed = head.seed
     for number, crc in enumerate(crcs):
         start = head.size + number * BLOCK
         end = min(start + BLOCK, head.file_bytes)
         try:
-            fits = forest_format.block_checksum(seed, number, file.read(start, end - start)) == crc
+            fits = checksum(file.read(start, end - start)) == crc
         except DiskFaultError as error:
             raise DamagedWindowError(
                 str(path), head.window, number, start, end, f"the disk does not give it back ({error.detail})"
