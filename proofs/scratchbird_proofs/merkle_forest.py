@@ -38,6 +38,9 @@ child_of = [z3.Function(f"child_{digit}_of", DIGEST, DIGEST) for digit in range(
 kind = z3.Function("kind", DIGEST, z3.IntSort())
 """0 nothing, 1 a leaf's, 2 an inner node's."""
 entry_in = z3.Function("entry_in", LISTING, z3.IntSort(), z3.IntSort())
+SHORT = z3.DeclareSort("Short")
+short = z3.Function("short", DIGEST, SHORT)
+"""A digest as it is told below a window: two may be told alike."""
 
 row, depth, digit = z3.Ints("row depth digit")
 """Any row below the prefix; how long the prefix is; the row's digit after it."""
@@ -80,6 +83,10 @@ class Rules:
     def asks_below(self, mine: Term, theirs: Term) -> Formula:
         """MERKLE_FOREST.R13: whether a child is looked into, with these digests at the two sides."""
         return mine != theirs
+
+    def confirms(self, told: Term, found: Term) -> Formula:
+        """MERKLE_FOREST.R19: whether what was heard is believed, of which this digest was found."""
+        return told == found
 
     def compares(self, mine: Term, theirs: Term) -> Formula:
         """MERKLE_FOREST.R13: whether a row of a leaf is dealt with, with these entries at the two sides."""
@@ -131,9 +138,14 @@ _PREFIX = z3.And(depth >= 0, depth <= LONGEST, digit >= 0, digit < FAN_OUT)
 
 def _child(s: Side) -> Term:
     """The digest of the child that the row is below."""
-    found = s.children[0]
+    return _at_its_digit(s.children)
+
+
+def _at_its_digit(values: Sequence[Term]) -> Term:
+    """Of sixteen children's values that of the child which the row is below."""
+    found = values[0]
     for each in range(1, FAN_OUT):
-        found = z3.If(digit == each, s.children[each], found)
+        found = z3.If(digit == each, values[each], found)
     return found
 
 
@@ -230,6 +242,58 @@ def _ends(rules: Rules) -> Sequence[Obligation]:
     return (
         Obligation("the child's prefix is one longer", given, depth + 1 <= LONGEST, {"it may": depth == 31}),
     )
+
+
+# --- short digests ----------------------------------------------------------------------------------------
+
+found_below = tuple(z3.Const(f"found_{each}", DIGEST) for each in range(FAN_OUT))
+"""The digests that are computed of the children that were asked for."""
+
+
+def _heard_below() -> list[Term]:
+    """By child: the digest that is computed of the other side's, where told alike one's own."""
+    return [
+        z3.If(short(mine) != short(theirs), found, mine)
+        for mine, theirs, found in zip(A.children, B.children, found_below, strict=True)
+    ]
+
+
+def heard(rules: Rules) -> Term:
+    """The digest of the other side's subtree, computed of what was heard of it (MERKLE_FOREST.R19)."""
+    leaf = z3.If(rules.is_leaf(B.count), leaf_digest(B.listing), inner_digest(*_heard_below()))
+    return z3.If(B.count == 0, nothing, leaf)
+
+
+def _confirmed(rules: Rules) -> Sequence[Obligation]:
+    """Where what was heard makes the digest that was told, a row that differs is dealt with.
+
+    Children are asked for whose digests are told differently; of the children it is given.
+    """
+    asked = short(_child(A)) != short(_child(B))
+    theirs_is_leaf = z3.Or(B.count == 0, rules.is_leaf(B.count))
+    dealt = z3.If(theirs_is_leaf, rules.compares(A.entry, B.entry), z3.And(asked, below))
+    inner = inner_digest(*_heard_below())
+    given = {
+        **_given(rules),
+        "the digest of what was heard has its children's back": z3.And(
+            *(child_of[each](inner) == child for each, child in enumerate(_heard_below()))
+        ),
+        "equal digests, equal entries: below": z3.Implies(_child(A) == _child(B), A.entry == B.entry),
+        "it is so of the children": z3.Implies(
+            z3.And(A.entry != B.entry, rules.confirms(_child(B), _at_its_digit(found_below))), below
+        ),
+        "it is confirmed": rules.confirms(digest(rules, B), heard(rules)),
+        "the row differs": A.entry != B.entry,
+    }
+    inner_there = z3.Not(theirs_is_leaf)
+    cases = {
+        "its child is told differently": z3.And(inner_there, asked),
+        "another child is told alike": z3.And(
+            inner_there, digit == 0, short(A.children[1]) == short(B.children[1])
+        ),
+        "the other side has a leaf": theirs_is_leaf,
+    }
+    return (Obligation("it is dealt with", given, dealt, cases),)
 
 
 # --- what a row becomes -----------------------------------------------------------------------------------
@@ -425,9 +489,18 @@ def theorems(rules: Rules | None = None) -> tuple[Theorem, ...]:
             ("merkle_forest.equal_digests_equal_entries",),
         ),
         Theorem(
+            "merkle_forest.what_is_confirmed_is_all",
+            "Where what was heard makes the digest that was told, all that differs is dealt with, though "
+            "other digests may be told alike.",
+            ("MRK-8",),
+            ("MERKLE_FOREST.R13", "MERKLE_FOREST.R19"),
+            lambda: _confirmed(given),
+            ("merkle_forest.equal_digests_equal_entries",),
+        ),
+        Theorem(
             "merkle_forest.the_descent_moves_only_what_differs",
             "A row of which two sides show the same is not dealt with.",
-            ("MRK-3",),
+            ("MRK-3", "MRK-9"),
             ("MERKLE_FOREST.R13",),
             lambda: _moves(given),
         ),
