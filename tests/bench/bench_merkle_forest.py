@@ -1,6 +1,6 @@
 """What a forest costs: to build it, beside the bare hash of the same rows; its memory; late rows; writes.
 
-    python tests/bench/bench_merkle_forest.py [--quick] [--grow] [--rows ROWS] [--json FILE]
+    python tests/bench/bench_merkle_forest.py [--quick] [--grow] [--plot FILE] [--rows ROWS] [--json FILE]
 
 "build": ROWS rows of 500 bytes, from their keys, versions and values to the digest of the tree, in one window
 and in 720; beside it SHA-256 of the values alone, in C through libcrypto, and pymerkle, which is given fewer
@@ -13,8 +13,9 @@ thousands, so that the merges of amendments into the base are in it. "in batches
 the windows that changed are hashed after 1,000 rows.
 
 Memory is the growth of the resident set of a process that makes the trees, by their rows. ROWS is 1,000,000
-by default, 100,000 with --quick; --grow measures ten times as many as well, once. Times are those of the
-processor, medians over rounds. The bare hash needs a C compiler and the headers of OpenSSL 3.
+by default, 100,000 with --quick; --grow measures ten times as many as well, once, and --plot a tenth too: it
+draws what a row costs in all three. Times are those of the processor, medians over rounds. The bare hash
+needs a C compiler and the headers of OpenSSL 3.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
 from scratchbird.merkle_forest import ForestCore, Shape, WindowTree, entries_of, trees_of
+from scratchbird_check.report.plot import Curve, Plot, draw
 
 VALUE_BYTES = 500
 WINDOWS = 720
@@ -391,6 +393,37 @@ def growth(figures: list[Figure], rows: int) -> Iterator[Figure]:
             yield Figure(f"at ten times the rows: {figure.name}", figure.value / before.value, "x")
 
 
+PLOTTED = (
+    ("build, 1 window", "#b3261e", "build, {} rows in 1 window: total", 1),
+    ("build, 720", "#1f5fbf", "build, {} rows in 720 windows: total", 1),
+    ("a late row", "#9a5b00", "a late row, window of {}: with its digest", 1_000),
+    ("256 at once", "#1b6e3c", "a late row, window of {}: in batches of 256", 1_000),
+)
+"""Curves: name, colour, which figures, and how many nanoseconds their unit has."""
+
+
+def drawn(figures: list[Figure], sizes: Sequence[int], described: dict[str, str]) -> str:
+    """What a row costs, by how many there are, as an SVG."""
+    by_name = {figure.name: figure.value for figure in figures}
+    memory = [by_name.get(f"memory, {size:,} rows in {WINDOWS} windows") for size in sizes]
+    said = ", ".join("not measured" if value is None else f"{value:.1f}" for value in memory)
+    plot = Plot(
+        "What a row costs, by how many there are",
+        f"Measured on one thread: {described['cpu']}, Python {described['python']}. "
+        f"Rows of {VALUE_BYTES} bytes. "
+        f"Late rows come into one window of all rows. Memory in {WINDOWS} windows, bytes a row: {said}.",
+        "rows of the forest",
+        "processor time a row",
+        [
+            Curve(name, color, [(size, by_name[of.format(f"{size:,}")] * ns) for size in sizes])
+            for name, color, of, ns in PLOTTED
+        ],
+        "{:,}".format,
+        lambda ns: f"{ns:,} ns" if ns < 1_000 else f"{ns // 1_000:,} us",
+    )
+    return draw(plot)
+
+
 def measured(rows: int, rounds: int) -> Iterator[Figure]:
     yield from building(rows, rounds)
     yield from memory(rows)
@@ -402,14 +435,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=summary, epilog=rest.rpartition("\n\n")[2])
     parser.add_argument("--quick", action="store_true", help="few rounds, and 100,000 rows")
     parser.add_argument("--grow", action="store_true", help="ten times as many rows as well")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw what a row costs, as an SVG")
     parser.add_argument("--rows", metavar="ROWS", type=int, help="rows of the forest")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to this file as well")
     parser.add_argument("--memory", metavar="WINDOWS", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.rows is not None and options.rows < WINDOWS:
         parser.error(f"--rows {options.rows}: at least {WINDOWS}, or there are windows without any")
-    if options.json is not None and not options.json.resolve().parent.is_dir():
-        parser.error(f"--json {options.json}: the folder {options.json.resolve().parent} does not exist")
+    for name, path in (("json", options.json), ("plot", options.plot)):
+        if path is not None and not path.resolve().parent.is_dir():
+            parser.error(f"--{name} {path}: the folder {path.resolve().parent} does not exist")
     rows = options.rows or (100_000 if options.quick else 1_000_000)
     if options.memory:
         tell_memory(rows, options.memory)
@@ -418,18 +453,22 @@ def main(arguments: list[str] | None = None) -> int:
     described = machine()
     command = (
         "python tests/bench/bench_merkle_forest.py" + " --quick" * options.quick + " --grow" * options.grow
-    )
+    ) + (f" --plot {options.plot}" if options.plot else "")
     gc.collect()
     gc.disable()
     figures = [*measured(rows, rounds), *writes(min(rows, 100_000), rounds)]
-    if options.grow:
+    if options.grow or options.plot:
         figures += measured(10 * rows, 1)
         figures += growth(figures, rows)
+    if options.plot:
+        figures += measured(rows // 10, rounds)
     gc.enable()
     print(", ".join(f"{name} {value}" for name, value in described.items()))
     print(f"Medians of {rounds} rounds, times of the processor, one thread; rows of {VALUE_BYTES} bytes.")
     print(f"Again: {command}" + (f" --rows {options.rows}" if options.rows else ""), end="\n\n")
     print("\n".join(line(figure) for figure in figures))
+    if options.plot is not None:
+        options.plot.write_text(drawn(figures, (rows // 10, rows, 10 * rows), described), encoding="utf-8")
     if options.json is not None:
         told = [{**asdict(figure), "is_met": figure.is_met} for figure in figures]
         options.json.write_text(
