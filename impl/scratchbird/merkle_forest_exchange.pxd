@@ -289,7 +289,7 @@ cdef class Heard:
     cdef list below                 # (key, whether in full) of nodes that differ
     cdef list told                  # (window, key, what is kept in ``Driving.heard``)
     cdef dict shown                 # by place, as in ``Driving``
-    cdef dict newer                 # by place: theirs that ours are not newer than
+    cdef list newer                 # theirs that ours are not newer than
     cdef dict giving
     cdef set sent
     cdef dict held                  # by place: the newer version that the other side holds, 16 bytes

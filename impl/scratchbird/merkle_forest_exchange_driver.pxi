@@ -284,7 +284,7 @@ cdef class ExchangeDriver(Side):
         cdef int order = -1 if ours == NULL else 1 if theirs == NULL else memcmp(ours + PLACE, theirs + PLACE, 16)
         if theirs != NULL:
             record = theirs[:RECORD]
-            before = it.shown.get(place)
+            before = heard.shown.get(place, it.shown.get(place))
             if before is None or before < record:
                 heard.shown[place] = record
             if it.wanted.get(place) == record:
@@ -292,7 +292,7 @@ cdef class ExchangeDriver(Side):
         if ours != NULL and place in it.giving:
             return 0
         if order <= 0:
-            heard.newer[place] = record
+            heard.newer.append(record)
         if order >= 0:
             heard.giving[place] = <bytes> ours[:RECORD]
             before = heard.held.get(place)
@@ -307,13 +307,13 @@ cdef class ExchangeDriver(Side):
         cdef bytes versions, record
         cdef const unsigned char *at
         if heard.newer:
-            versions = self.versions(b"".join(heard.newer))
+            versions = self.versions(b"".join([record[:PLACE] for record in heard.newer]))
             at = <const unsigned char *> PyBytes_AS_STRING(versions)
-            for place, record in heard.newer.items():
+            for record in heard.newer:
                 if below(version_at(<const unsigned char *> PyBytes_AS_STRING(record)), self.effective(at)):
                     met.append((record, None))
                 else:
-                    wanted.append((place, record))
+                    wanted.append((record[:PLACE], record))
                 at += 16
             self.meet(met, out)
         it.shown.update(heard.shown)
@@ -409,7 +409,7 @@ cdef Heard heard_from(Nodes reply):
     cdef Heard heard = Heard.__new__(Heard)
     cdef Py_ssize_t start
     heard.done, heard.below, heard.told = [], [], []
-    heard.shown, heard.newer, heard.giving, heard.sent = {}, {}, {}, set()
+    heard.shown, heard.newer, heard.giving, heard.sent = {}, [], {}, set()
     heard.held = {
         reply.newer[start:start + PLACE]: reply.newer[start + PLACE:start + NEWER]
         for start in range(0, len(reply.newer), NEWER)

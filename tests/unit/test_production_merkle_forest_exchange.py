@@ -621,6 +621,8 @@ def test_what_is_looked_at_a_second_time_is_as_it_was_seen_first() -> None:
         both.one.write(row, at(15))
         if row % 10:
             both.two.write(row, at(15), b"w" if row % 10 == 5 else b"v")
+        else:
+            both.two.write(row, at(12))
     said: tuple[Any, Any] | None = begun(both)
     given: list[Any] = []
     dice = random.Random(1)
@@ -640,9 +642,12 @@ def test_what_is_looked_at_a_second_time_is_as_it_was_seen_first() -> None:
     assert isinstance(said[1], production.Succeeded)
 
 
-def test_of_two_entries_of_a_row_the_newer_one_counts() -> None:
+@pytest.mark.parametrize("items", [1, 64])
+@pytest.mark.parametrize("where", [1, 8])
+def test_of_two_entries_of_a_row_the_newer_one_counts(where: int, items: int) -> None:
     """Nobody shows two; but what is given must not depend on which of them was told first."""
-    both = pair()
+    both = pair(items=items)
+    both.one.write(8, at(85))
     both.one.write(1, at(25))
     both.one.write(1, at(150))  # So that neither of the two is asked for.
     both.one.write(7, at(15))
@@ -658,13 +663,13 @@ def test_of_two_entries_of_a_row_the_newer_one_counts() -> None:
         if isinstance(reply[0], messages.Nodes):
             nodes = [
                 (place, reference.Leaf(tuple(sorted((*node.entries, older)))))
-                if place[0] == 1 and isinstance(node, reference.Leaf)
+                if place[0] == where and isinstance(node, reference.Leaf)
                 else (place, node)
                 for place, node in reply[0].nodes
             ]
             reply = retold(both, replace(reply[0], nodes=tuple(nodes)))
         said = both.deliver(reply)
-    assert given == [7]
+    assert given == [7, 8]
     assert isinstance(said, tuple)
     assert isinstance(said[1], production.Failed)
 
@@ -672,15 +677,15 @@ def test_of_two_entries_of_a_row_the_newer_one_counts() -> None:
 def test_a_window_whose_digest_is_not_its_own_is_damaged_and_said_so() -> None:
     both = pair()
     for row in range(3):
-        both.one.write(row, at(5))
-        both.two.write(row, at(5 + 10 * row))
+        both.one.write(row, at(15))
+        both.two.write(row, at((15, 85, 95)[row]))
     said = both.begin()
     assert said is not None
     said = both.deliver(both.answer(said))
     assert said is not None
     result = both.finish(both.deliver(damaged(both, both.answer(said), random.Random(1))))
     reason = (
-        "window 0 of replica 2 has not the digest that is told of it, and 2 more: build it anew from its rows"
+        "window 1 of replica 2 has not the digest that is told of it, and 2 more: build it anew from its rows"
     )
     assert result == production.Failed(1, 2, reason)
 
