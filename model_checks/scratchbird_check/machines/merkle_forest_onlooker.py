@@ -47,6 +47,7 @@ class _Seen:
     sealed: frozenset[int] = frozenset()
     shape: Shape = field(default_factory=Shape)
     floor: int = 0
+    dirty: frozenset[int] = frozenset()
 
 
 class Onlooker:
@@ -140,7 +141,7 @@ class Onlooker:
                 self.demand(
                     "counted", more, f"{name} changed its sealed window {window}, and counted nothing"
                 )
-            if window not in dirty and (changed or not same_shape):
+            if window not in dirty and (changed or window in seen.dirty or not same_shape):
                 self._fresh(side, window, now.get(window, frozenset()), told.get(window, b""), "lag")
         for window in amended:
             is_sealed = side.stable >> MS_SHIFT >= (window + 1) * side.shape.window_ms + self._grace_ms
@@ -148,6 +149,7 @@ class Onlooker:
                 "counted", is_sealed, f"{name} counts an amendment of window {window}, which is active"
             )
         seen.entries, seen.amendments, seen.shape = entries, amended, side.shape
+        seen.dirty = dirty
         stable = side.stable >> MS_SHIFT
         ends = side.shape.window_ms, self._grace_ms
         seen.sealed = frozenset(w for w in now.keys() | was.keys() if stable >= (w + 1) * ends[0] + ends[1])
