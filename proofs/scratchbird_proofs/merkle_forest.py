@@ -391,13 +391,29 @@ def _meets(rules: Rules) -> Sequence[Obligation]:
     return tuple(found)
 
 
+later, higher = z3.Ints("later higher")
+"""The next stable time, and the floor at which a replica settles next."""
+deletes = z3.Bool("the_entry_deletes")
+
+
+def reached_by(s: Met) -> Met:
+    """What the row becomes when the stable time rises to ``later``."""
+    purged = z3.And(s.settled, s.tombstone, s.held <= s.floor)
+    reached = z3.And(s.held > 0, s.held <= later)
+    return replace(s, stable=later, entry=z3.If(reached, z3.If(purged, 0, s.held), s.entry))
+
+
+def settled_at(s: Met) -> Met:
+    """What the row becomes when its replica settles at the floor ``higher``."""
+    out = z3.And(s.entry <= higher, z3.Or(deletes, s.held > s.entry))
+    return replace(s, settled=z3.BoolVal(True), floor=higher, entry=z3.If(out, 0, s.entry))
+
+
 def _advances() -> Sequence[Obligation]:
     """The stable time rises to any later one."""
     s = met()
-    later = z3.Int("later")
-    purged = z3.And(s.settled, s.tombstone, s.held <= s.floor)
     reached = z3.And(s.held > 0, s.held <= later)
-    then = replace(s, stable=later, entry=z3.If(reached, z3.If(purged, 0, s.held), s.entry))
+    then = reached_by(s)
     given = {**shown(s), "later": later > s.stable, "not negative": z3.And(s.held >= 0, s.entry >= 0)}
     cases = {"it is reached": reached, "it waits": s.held > later}
     return tuple(Obligation(name, given, clause, cases) for name, clause in shown(then).items())
@@ -406,18 +422,20 @@ def _advances() -> Sequence[Obligation]:
 def _settles() -> Sequence[Obligation]:
     """Tombstones below the floor go, and what was overtaken there."""
     s = met()
-    deletes = z3.Bool("the_entry_deletes")
-    out = z3.And(s.entry <= s.floor, z3.Or(deletes, s.held > s.entry))
-    then = replace(s, settled=z3.BoolVal(True), entry=z3.If(out, 0, s.entry))
+    then = settled_at(s)
     given = {
         **shown(s),
-        "it had not settled": z3.Not(s.settled),
+        "a floor is above the one before": z3.Implies(s.settled, higher > s.floor),
         "the entry is of what is held, where it is that": z3.Implies(
             s.entry == s.held, deletes == s.tombstone
         ),
-        "not negative": z3.And(s.held >= 0, s.entry >= 0, s.floor > 0),
+        "not negative": z3.And(s.held >= 0, s.entry >= 0, s.floor >= 0, higher > 0),
     }
-    cases = {"it goes": z3.And(out, s.entry > 0), "it stays": z3.And(z3.Not(out), s.entry > 0)}
+    cases = {
+        "it goes": z3.And(then.entry == 0, s.entry > 0),
+        "it stays": then.entry > 0,
+        "it had settled before": z3.And(s.settled, then.entry == 0, s.entry > 0),
+    }
     found = [Obligation(name, given, clause, cases) for name, clause in shown(then).items()]
     purged = replace(s, held=z3.IntVal(0), tombstone=z3.BoolVal(False))
     given = {
