@@ -56,6 +56,7 @@ from scratchbird_reference.merkle_forest_replica import State as Replica
 from scratchbird_reference.quorum_messages import Held
 
 CLOSED_SINCE = "a floor was closed since it began: begin again"
+RESHAPED_SINCE = "the setting was changed since it began: begin again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Snapshot:
     stable: int = 0
     floor: int = 0
     """At which it had settled."""
+    shape: Shape = field(default_factory=Shape)
+    """The setting that it was in: in another one no window of it is there any more."""
 
 
 # --- who answers ------------------------------------------------------------------------------------------
@@ -105,8 +108,9 @@ class Answerer:
                 f"exchange {question.exchange} is not open here: it was too long ago, or before a restart"
             )
             return state, replica, Refused(question.exchange, reason)
-        if has_closed_since(replica, snapshot):
-            return state, replica, Refused(question.exchange, CLOSED_SINCE)
+        changed = changed_since(replica, snapshot)
+        if changed is not None:
+            return state, replica, Refused(question.exchange, changed)
         match question:
             case Open():
                 return state, replica, Opened(question.exchange, snapshot.stable, snapshot.floor)
@@ -301,8 +305,9 @@ class Driver:
         reply = event.reply
         if reply.exchange != state.exchange:
             return state, replica, None
-        if state.is_open and has_closed_since(replica, state.snapshot):
-            return None, replica, Failed(state.exchange, state.other, CLOSED_SINCE)
+        changed = changed_since(replica, state.snapshot) if state.is_open else None
+        if changed is not None:
+            return None, replica, Failed(state.exchange, state.other, changed)
         return self._deliver(state, replica, reply)
 
     def _ask(self, state: Driving, replica: Replica) -> Step:
@@ -546,13 +551,15 @@ def ready(forests: ForestReplica, replica: Replica, stable: int) -> Replica:
 def snapshot_of(replica: Replica) -> Snapshot:
     """What it shows now."""
     entries = tuple(entry for _, entry in replica.forest.entries)
-    floor = replica.replica.floor.durable
-    return Snapshot(entries, replica.forest.told, floor.closed, replica.forest.stable, floor.floor)
+    forest, floor = replica.forest, replica.replica.floor.durable
+    return Snapshot(entries, forest.told, floor.closed, forest.stable, floor.floor, forest.shape)
 
 
-def has_closed_since(replica: Replica, snapshot: Snapshot) -> bool:
-    """Whether it has closed another floor since an exchange began (rule HANDOFF.R10)."""
-    return replica.replica.floor.durable.closed != snapshot.closed
+def changed_since(replica: Replica, snapshot: Snapshot) -> str | None:
+    """Why an exchange can not go on: another floor was closed (HANDOFF.R10), or the setting changed (R7)."""
+    if replica.replica.floor.durable.closed != snapshot.closed:
+        return CLOSED_SINCE
+    return None if replica.forest.shape == snapshot.shape else RESHAPED_SINCE
 
 
 def tree_of(forests: ForestReplica, shape: Shape, snapshot: Snapshot, window: int) -> Tree:

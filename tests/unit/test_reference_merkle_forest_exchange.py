@@ -326,6 +326,20 @@ def test_an_exchange_during_which_a_floor_is_closed_is_begun_again(side: str) ->
     assert both.same
 
 
+@pytest.mark.parametrize("side", ["one", "two"])
+def test_an_exchange_during_which_the_setting_changes_is_begun_again(side: str) -> None:
+    """In the new setting no window of what was shown is there any more."""
+    both = pair_of()
+    both.one.write(1, at(5))
+    both.two.write(2, at(6))
+    effect = both.begin()
+    for _ in range(2):
+        assert isinstance(effect, exchanges.Ask)
+        effect = both.drive(exchanges.Deliver(both.answer(effect.question)))
+    getattr(both, side)(forests.Reshape(replace(SHAPE, number=1)))
+    assert both.finish(effect) == exchanges.Failed(1, 2, exchanges.RESHAPED_SINCE)
+
+
 def test_what_is_lost_is_asked_again_and_what_is_said_twice_counts_once() -> None:
     both = pair_of()
     for row in range(9):

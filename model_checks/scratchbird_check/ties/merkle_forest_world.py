@@ -309,7 +309,7 @@ def snapshot_of(instance: Instance, entries: Iterable[int], closed: int) -> Snap
     """What a replica showed whose entries were these, when an exchange began."""
     shown = [version for version in entries if version]
     told = instance.told(instance.content(shown))
-    return Snapshot(tuple(instance.entries[version] for version in shown), told, closed)
+    return Snapshot(tuple(instance.entries[version] for version in shown), told, closed, shape=SHAPE)
 
 
 def to_model(instance: Instance, world: World) -> dict[str, Any]:
