@@ -311,6 +311,7 @@ cdef class ForestCore:
     cdef void leave(self) noexcept
     cdef WindowTree writable(self, int64_t window)
     cdef bint is_kept(self, int64_t epoch) except -1
+    cdef tuple meet(self, const unsigned char *new, Waiting *slot)
     cdef bint find_in(self, const unsigned char *place, Version version, unsigned char *into) except -1
     cdef bint shows(self, const unsigned char *place, Version version) except -1
     cdef int check_new(self, const unsigned char *record, Version older) except -1

@@ -118,6 +118,7 @@ cdef const unsigned char *sort_records(
 
     Places are hashes, so that buckets by their first bits are small and of much the same size; where they are not,
     because somebody made them so, a bucket is sorted by comparing. Without memory for buckets there is one.
+    Should somebody change the records meanwhile, which nobody may, nothing outside of the copy is written.
     """
     cdef int bits = 0
     cdef size_t row, buckets, bucket, start, end
@@ -148,11 +149,12 @@ cdef const unsigned char *sort_records(
             bucket = load_word(records + RECORD * (row + AHEAD)) >> (64 - bits)
             prefetch_to_write(into + RECORD * ends[bucket])
         bucket = load_word(records + RECORD * row) >> (64 - bits)
-        memcpy(into + RECORD * ends[bucket], records + RECORD * row, RECORD)
-        ends[bucket] += 1
+        if ends[bucket] < rows:
+            memcpy(into + RECORD * ends[bucket], records + RECORD * row, RECORD)
+            ends[bucket] += 1
     start = 0
     for bucket in range(buckets):
-        end = ends[bucket]
+        end = max(start, ends[bucket])
         if twice == NULL:
             twice = sort_bucket(into + RECORD * start, end - start)
         start = end

@@ -52,9 +52,9 @@ cdef const unsigned char *place_at(bytes place) except NULL:
 cdef int path_of(prefix, uint8_t *path) except -1:
     """Read digits: how many there are."""
     cdef int level = 0
-    if len(prefix) > DIGITS:
-        raise CallerError(f"prefix of {len(prefix)} digits: a place has {DIGITS}")
     for digit in prefix:
+        if level == DIGITS:  # However long it says that it is.
+            raise CallerError(f"prefix of more than {DIGITS} digits: no place has so many")
         if type(digit) is not int or not 0 <= digit < FAN_OUT:
             raise CallerError(f"prefix {shown(prefix)}: its digits must be whole numbers from 0 to {FAN_OUT - 1}")
         path[level] = digit

@@ -182,21 +182,11 @@ cdef class ForestCore:
         :raises CallerError: if the row is not held in that version, as far as the forest knows.
         """
         cdef const unsigned char *new = record_of(record)
-        cdef unsigned char old[RECORD]
         cdef Version at
-        cdef Waiting *slot
-        cdef set touched = set()
         read_version(held, "held", 0, &at)
         self.enter()
         try:
-            slot = self.waiting_as(new, at)
-            if slot == NULL or waits(version_at(new), self.stable_at) or not takes_over(self.floor_at, new):
-                return ()
-            if self.find_in(new, slot.older, old) and not is_newer(new, old):
-                return ()
-            self.change(new, slot.older, new, touched)
-            slot.older = version_at(new)
-            return self.changed(touched)
+            return self.meet(new, self.waiting_as(new, at))
         finally:
             self.leave()
 
@@ -384,6 +374,18 @@ cdef class ForestCore:
                 f"{number_of(version_at(slot.newer))}: pass the version in which the row was held"
             )
         return slot
+
+    cdef tuple meet(self, const unsigned char *new, Waiting *slot):
+        """Take an entry over (rule MERKLE_FOREST.R14) of a row that waits, or does not: then it is NULL."""
+        cdef unsigned char old[RECORD]
+        cdef set touched = set()
+        if slot == NULL or waits(version_at(new), self.stable_at) or not takes_over(self.floor_at, new):
+            return ()
+        if self.find_in(new, slot.older, old) and not is_newer(new, old):
+            return ()
+        self.change(new, slot.older, new, touched)
+        slot.older = version_at(new)
+        return self.changed(touched)
 
     cdef bint find_in(self, const unsigned char *place, Version version, unsigned char *into) except -1:
         """What the window of a version shows of a row, in whatever version: whether it shows any."""

@@ -228,6 +228,7 @@ cdef class Side:
     cdef readonly object rows
     cdef readonly Bounds bounds
     cdef bint is_busy               # a step is under way: ``rows`` is asked within it
+    cdef list untold                # effects of steps that failed
 
     cdef int enter(self) except -1
     cdef Version closed(self) except *
@@ -235,9 +236,9 @@ cdef class Side:
     cdef list held(self, bytes places)
     cdef Version effective(self, const unsigned char *version) noexcept
     cdef Snapshot show(self, Version stable, list out)
-    cdef bint waits_in(self, const unsigned char *place, Version *held) except -1
     cdef bint is_still_shown(self, WindowTree tree, const unsigned char *record) except -1
     cdef int meet(self, list entries, list out) except -1
+    cdef bint meet_waiting(self, const unsigned char *record, set windows) except -1
 
 
 cdef class Answering:

@@ -12,6 +12,7 @@ cdef class Side:
         self.forest = forest
         self.rows = rows
         self.bounds = Bounds() if bounds is None else bounds
+        self.untold = []
 
     cdef int enter(self) except -1:
         """A step begins. Whoever holds the rows is asked within it, and other threads may run meanwhile."""
@@ -60,16 +61,6 @@ cdef class Side:
             out.append(Hashed(digests))
         return self.forest.snapshot()
 
-    cdef bint waits_in(self, const unsigned char *place, Version *held) except -1:
-        """Whether a row is held in a version that is not shown yet, and in which."""
-        cdef Waiting *slot
-        self.forest.enter()
-        slot = self.forest.waiting_rows.find(place)
-        if slot != NULL:
-            held[0] = version_at(slot.newer)
-        self.forest.leave()
-        return slot != NULL
-
     cdef bint is_still_shown(self, WindowTree tree, const unsigned char *record) except -1:
         """Whether an entry that was shown of a window is shown still, and its row does not wait: then it is held so.
 
@@ -94,7 +85,7 @@ cdef class Side:
         cdef list sent = [pair for pair in entries if pair[1] is not None], taken = []
         cdef bytes versions, record
         cdef const unsigned char *at
-        cdef Version shown, held
+        cdef Version shown
         cdef Row row
         cdef set windows = set()
         cdef bint is_met = False
@@ -106,16 +97,28 @@ cdef class Side:
                 if not below(shown, self.effective(at)) and not below(row.held.at, shown):
                     taken.append(row)
                 at += 16
-        if taken:
-            windows.update(self.rows.merge(taken))
-            is_met = True
-        for record, row in entries:
-            if self.waits_in(<const unsigned char *> PyBytes_AS_STRING(record), &held):
-                windows.update(self.forest.meet_entry(record, number_of(held)))
+        try:
+            if taken:
                 is_met = True
-        if is_met:
-            out.append(amended(tuple(sorted(windows))))
+                windows.update(self.rows.merge(taken))
+            for record, row in entries:
+                if self.meet_waiting(<const unsigned char *> PyBytes_AS_STRING(record), windows):
+                    is_met = True
+        finally:
+            if is_met:
+                out.append(amended(tuple(sorted(windows))))
         return 0
+
+    cdef bint meet_waiting(self, const unsigned char *record, set windows) except -1:
+        """Take an entry over if its row waits, in whatever version by now: whether it does."""
+        cdef Waiting *slot
+        self.forest.enter()
+        try:
+            slot = self.forest.waiting_rows.find(record)
+            windows.update(self.forest.meet(record, slot))
+            return slot != NULL
+        finally:
+            self.forest.leave()
 
 
 cdef inline Version version_in(const unsigned char *packed) noexcept nogil:
@@ -175,16 +178,20 @@ cdef class ExchangeAnswerer(Side):
     def step(self, question):
         """Answer a question: a tuple of effects, :class:`Tell` being the last of them.
 
-        :raises CallerError: if it is no question, another step is under way, or ``rows`` gave what it must not. The state
-            is then unchanged; what ``rows`` has merged, it has merged.
+        :raises CallerError: if it is no question, another step is under way, or ``rows`` gave what it must not. Nothing
+            is lost by that: what was amended by then is told of by the next step.
         """
-        cdef list out = []
+        cdef list out
         cdef Message reply
         cdef Tell tell = Tell.__new__(Tell)
         with cython.critical_section(self):
             self.enter()
+            out, self.untold = self.untold, []
             try:
                 reply = self.answer(question, out)
+            except BaseException:
+                self.untold = out  # What was amended must be durable before anybody is told so.
+                raise
             finally:
                 self.is_busy = False
         tell.reply = reply
@@ -196,6 +203,7 @@ cdef class ExchangeAnswerer(Side):
         with cython.critical_section(self):
             self.enter()
             self.exchanges.clear()
+            self.untold = []
             self.is_busy = False
 
     @property

@@ -30,13 +30,18 @@ cdef class ExchangeDriver(Side):
         """Take one step: a tuple of effects.
 
         :raises CallerError: if the event is impossible in this state, another step is under way, or ``rows`` gave what it
-            must not. The state is then unchanged; what ``rows`` has merged, it has merged.
+            must not. Nothing is lost by that: what was amended by then is told of by the next step, and ``Again``
+            goes on.
         """
-        cdef list out = []
+        cdef list out
         with cython.critical_section(self):
             self.enter()
+            out, self.untold = self.untold, []
             try:
                 self.take(event, out)
+            except BaseException:
+                self.untold = out  # What was amended must be durable before anybody is told so.
+                raise
             finally:
                 self.is_busy = False
         return tuple(out)
@@ -46,6 +51,7 @@ cdef class ExchangeDriver(Side):
         with cython.critical_section(self):
             self.enter()
             self.driving = None
+            self.untold = []
             self.is_busy = False
 
     @property

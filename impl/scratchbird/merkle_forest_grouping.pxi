@@ -44,12 +44,14 @@ cdef dict grouped(Shape shape, list bases):
         if ends != NULL:
             for base in bases:
                 with nogil:
-                    count_windows(shape.window_ms, base.records, base.rows, first, ends)
+                    count_windows(shape.window_ms, base.records, base.rows, first, last, ends)
             for window in range(last - first + 1):
                 ends[window + 1] += ends[window]
             for base in bases:
                 with nogil:
-                    place_by_window(shape.window_ms, base.records, base.rows, first, ends, records)
+                    place_by_window(
+                        shape.window_ms, base.records, base.rows, first, last, ends, records, rows
+                    )
         else:
             for base in bases:
                 memcpy(records + RECORD * start, base.records, RECORD * base.rows)
@@ -88,25 +90,33 @@ cdef inline size_t window_from(int64_t window_ms, const unsigned char *record, i
     return <int64_t> (load_word(record + PLACE) >> 16) // window_ms - first
 
 
+# Should somebody change the records meanwhile, which nobody may, nothing outside of these arrays is written.
+
+
 cdef void count_windows(
-    int64_t window_ms, const unsigned char *records, Py_ssize_t rows, int64_t first, size_t *ends
+    int64_t window_ms, const unsigned char *records, Py_ssize_t rows, int64_t first, int64_t last, size_t *ends
 ) noexcept nogil:
     """How many each window has, counted at the one after it."""
     cdef Py_ssize_t row
+    cdef size_t window
     for row in range(rows):
-        ends[window_from(window_ms, records + RECORD * row, first) + 1] += 1
+        window = window_from(window_ms, records + RECORD * row, first)
+        if window <= <size_t> (last - first):
+            ends[window + 1] += 1
 
 
 cdef void place_by_window(
-    int64_t window_ms, const unsigned char *records, Py_ssize_t rows, int64_t first, size_t *ends, unsigned char *into
+    int64_t window_ms, const unsigned char *records, Py_ssize_t rows, int64_t first, int64_t last, size_t *ends,
+    unsigned char *into, size_t room,
 ) noexcept nogil:
     """Each record where its window's next one goes."""
     cdef Py_ssize_t row
     cdef size_t window
     for row in range(rows):
         window = window_from(window_ms, records + RECORD * row, first)
-        memcpy(into + RECORD * ends[window], records + RECORD * row, RECORD)
-        ends[window] += 1
+        if window <= <size_t> (last - first) and ends[window] < room:
+            memcpy(into + RECORD * ends[window], records + RECORD * row, RECORD)
+            ends[window] += 1
 
 
 cdef int compare_times(const void *one, const void *other) noexcept nogil:

@@ -284,6 +284,8 @@ def entries_of(keys, versions, values):
             many = min(rows - start, <Py_ssize_t> ROWS_AT_ONCE)
             # Slices keep what is hashed alive, whatever others do to the lists meanwhile.
             kept_keys, kept_values = tuple(keys[start:start + many]), tuple(values[start:start + many])
+            if len(kept_keys) != many or len(kept_values) != many or not (are_packed or len(versions) == rows):
+                raise CallerError("keys, versions or values became fewer while they were hashed: leave them alone")
             for index in range(many):
                 read_row(&batch[index], kept_keys[index], kept_values[index])
                 if are_packed:

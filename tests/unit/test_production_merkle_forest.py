@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import mmap
 import pickle
 import random
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
@@ -465,7 +467,7 @@ def test_what_is_no_tree_is_refused() -> None:
     for prefix in (b"\x10", (-1,), (True,), (1.0,), "0"):
         with pytest.raises(CallerError, match="its digits must be whole numbers from 0 to 15"):
             any_.WindowTree.digest(tree, prefix)
-    with pytest.raises(CallerError, match="prefix of 33 digits"):
+    with pytest.raises(CallerError, match="prefix of more than 32 digits"):
         tree.node(bytes(33))
     with pytest.raises(CallerError, match="nothing is below 32 digits"):
         tree.child_digests(bytes(32))
@@ -478,6 +480,63 @@ def test_what_is_no_tree_is_refused() -> None:
     assert tree.digest() == b""
     tree.rebuild(one)
     assert tree.under() == one
+
+
+class Longer(list[int]):
+    """Says that it has no digits."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+class Fewer(list[bytes]):
+    """Gives less than it says that it has, as a list does which another thread cuts."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(index)[:1] if isinstance(index, slice) else super().__getitem__(index)
+
+
+def test_nothing_is_read_or_written_beyond_what_there_is_whatever_lengths_are_said() -> None:
+    tree = WindowTree(WIDE, 0, record(bytes(16), 1))
+    for look in (tree.digest, tree.node, tree.under, tree.child_digests):
+        with pytest.raises(CallerError, match="prefix of more than 32 digits"):
+            look(Longer([0] * 5_000))
+    many = [b"%d" % number for number in range(64)]
+    for keys, values in ((Fewer(many), many), (many, Fewer(many))):
+        with pytest.raises(CallerError, match="became fewer while they were hashed"):
+            entries_of(keys, list(range(1, 65)), values)
+
+
+def test_records_that_change_while_they_are_sorted_are_written_nowhere_else(
+    in_threads: Callable[..., None],
+) -> None:
+    """Nobody may do so, and what is made of them is nobody's matter; but the process goes on."""
+    dice = random.Random(7)
+    rows, narrow = 200_000, Shape(window_ms=1 << 28)
+    shared = bytearray(dice.randbytes(48 * rows))
+    shared[16::48] = b"\x01" * rows
+    done = threading.Event()
+
+    def change() -> None:
+        other = random.Random(8)
+        while not done.is_set():
+            at_row = 48 * other.randrange(rows)
+            shared[at_row : at_row + 2] = other.randbytes(2)
+            shared[at_row + 16 : at_row + 18] = bytes([1]) + other.randbytes(1)
+
+    def sort() -> None:
+        try:
+            for _ in range(8):
+                with contextlib.suppress(CallerError):
+                    WindowTree(WIDE, 0, shared)
+                with contextlib.suppress(CallerError):
+                    trees_of(narrow, shared)
+        finally:
+            done.set()
+
+    in_threads(change, sort)
+    sorted_ = WindowTree(WIDE, 0, bytes(shared)).under()
+    assert len(sorted_) == len(shared)
 
 
 def test_trees_are_hashed_and_changed_by_threads(in_threads: Callable[..., None]) -> None:

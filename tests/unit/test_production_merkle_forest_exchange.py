@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from scratchbird import handoff, quorum
 from scratchbird import merkle_forest_exchange as production
 from scratchbird.errors import CallerError, ConfigurationError
-from scratchbird.merkle_forest import ForestCore, Inner, Leaf, Shape, entry_of
+from scratchbird.merkle_forest import ForestCore, Inner, Leaf, Shape, entry_of, place_of
 from scratchbird.merkle_forest_exchange import Bounds, ExchangeAnswerer, ExchangeDriver, Message, Row
 from scratchbird_check.machines.merkle_forest_pair import GRACE_MS, SETTING, SHAPE, ForestRun, at
 from scratchbird_reference import handoff_floor as floors
@@ -1070,6 +1071,110 @@ def test_a_store_that_answers_wrongly_is_told_so(which: int, name: str, wrong: A
     setattr(stores[which], name, wrong)
     with pytest.raises(CallerError, match=reason):
         exchanged(*stores, Bounds())
+
+
+class Unlucky(Rows):
+    """Its disk gives nothing back once, when it is asked for rows."""
+
+    is_broken = False
+
+    def held(self, places: bytes) -> list[Row | None]:
+        if self.is_broken:
+            self.is_broken = False
+            raise OSError("the disk does not answer")
+        return super().held(places)
+
+
+def test_what_was_amended_before_a_step_failed_is_told_by_the_next_one() -> None:
+    """Otherwise an exchange would end well with rows that nobody was told to make durable."""
+    one, two = Unlucky(Shape(window_ms=1_000)), Rows(Shape(window_ms=1_000))
+    one.write(b"here", at(500), b"h")
+    two.write(b"there", at(700), b"t")
+    for store in (one, two):
+        store.forest.advance(at(30_000))
+    driver, answerer = ExchangeDriver(one.forest, one), ExchangeAnswerer(two.forest, two)
+    effect: Any = driver.step(production.Begin(1, 2))[-1]
+    while not isinstance(effect.question, production.AskRows):
+        reply: Any = answerer.step(effect.question)[-1]
+        effect = driver.step(production.Deliver(reply.reply))[-1]
+    reply = answerer.step(effect.question)[-1]
+    one.is_broken = True
+    with pytest.raises(OSError, match="does not answer"):
+        driver.step(production.Deliver(reply.reply))  # The row is taken, and then one is to be given.
+    assert place_of(b"there") in one.rows
+    with pytest.raises(CallerError, match="is no event of an exchange"):
+        driver.step(None)  # type: ignore[arg-type]  # It fails as well.
+    first, second = driver.step(production.Again())
+    assert first == production.Amended((0,))
+    assert isinstance(second, production.Ask)
+    reply = answerer.step(second.question)[-1]
+    assert driver.step(production.Deliver(reply.reply)) == (production.Succeeded(1, 2, at(30_000), 0, 2),)
+
+
+def test_what_an_answerer_amended_before_a_step_failed_is_told_by_the_next_one() -> None:
+    store = Rows(Shape(window_ms=1_000))
+    store.forest.advance(at(30_000))
+    answerer = ExchangeAnswerer(store.forest, store)
+    answerer.step(production.Open(1, store.forest.shape, at(30_000), 0))
+    record = entry_of(b"a", at(700), b"v")
+    row = Row(record[:16], b"a", quorum.Held(at(700), b"v"))
+    taken: Any = store.merge
+
+    def breaks(rows: list[Row]) -> set[int]:
+        taken(rows)
+        raise OSError("the disk does not answer")
+
+    store.merge = breaks  # type: ignore[method-assign]  # A disk may do so.
+    for question in (production.AskWindows(1, -1), production.AskRows(2, [record[:16]])):
+        with pytest.raises(OSError, match="does not answer"):
+            answerer.step(production.Give(1, [(record, row)]))
+        first, second = answerer.step(question)
+        assert first == production.Amended(())
+        assert isinstance(second, production.Tell)
+    with pytest.raises(OSError, match="does not answer"):
+        answerer.step(production.Give(1, [(record, row)]))
+    answerer.crash()
+    (only,) = answerer.step(production.AskWindows(1, -1))
+    assert isinstance(only, production.Tell)
+
+
+def test_rows_are_written_by_others_while_entries_of_theirs_are_met(in_threads: Callable[..., None]) -> None:
+    """The entry of a row that waits is taken over, though the row is overwritten meanwhile."""
+    store = Rows(Shape(window_ms=1_000))
+    store.forest.advance(at(30_000))
+    keys = [b"%d" % number for number in range(100)]
+    for key in keys:
+        store.write(key, at(40_000), b"v")
+    answerer = ExchangeAnswerer(store.forest, store)
+    answerer.step(production.Open(1, store.forest.shape, at(30_000), 0))
+    done = threading.Event()
+
+    def write() -> None:
+        count = 0
+        while not done.is_set():
+            count += 1
+            store.write(keys[count % 100], at(40_000, count), b"w")
+
+    def hash_all(who: int) -> None:
+        count = 0
+        while not done.is_set():
+            for _ in range(200):
+                count += 1
+                store.forest.follow(entry_of(b"%d, %d" % (who, count), at(5_000), b"x"))
+            store.forest.snapshot()  # Whoever else comes waits meanwhile.
+
+    def meet() -> None:
+        try:
+            for count in range(400):
+                met = [(entry_of(key, at(1_000 + count), b"o"), None) for key in keys]
+                assert isinstance(answerer.step(production.Give(1, met))[-1], production.Tell)
+        finally:
+            done.set()
+
+    in_threads(write, lambda: hash_all(1), lambda: hash_all(2), meet)
+    for key in keys:
+        place = entry_of(key, 1, None)[:16]
+        assert store.forest.entry(place, store.rows[place].held.version) == entry_of(key, at(1_399), b"o")
 
 
 def test_a_step_within_a_step_is_refused() -> None:
