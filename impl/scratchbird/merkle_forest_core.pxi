@@ -222,6 +222,9 @@ cdef class ForestCore:
     def clean(self, threads=1):
         """Hash all dirty windows anew: (window, digest) of each, ascending; nothing for one that is empty now.
 
+        A digest is durable after the rows that the forest follows by now, and not at all if its window was named as
+        dirty again before that (rule MERKLE_FOREST.R10).
+
         :param threads: how many hash at once, different windows: pass what the node may use.
         :raises CallerError: if it is not at least 1.
         """

@@ -84,7 +84,11 @@ cdef class Amended(Value):
 @cython.final
 @cython.no_gc
 cdef class Hashed(Value):
-    """These windows were hashed anew, (window, digest) of each: that may become durable when there is time."""
+    """These windows were hashed anew, (window, digest) of each: that may become durable when there is time.
+
+    But never before the rows that the forest follows by now, nor after a later row that made the window dirty again:
+    then this digest is void, and the window stays dirty on the disk (rule MERKLE_FOREST.R10).
+    """
 
     __match_args__ = ("digests",)
 

@@ -167,7 +167,10 @@ cdef void hash_entry(
         add_part(&message, b"deleted", 7)
     else:
         add_part(&message, b"value", 5)
-    add_part(&message, value, length)
+    if length:  # A compiler may take for certain that what is copied is not NULL, and so that nothing deletes.
+        add_part(&message, value, length)
+    else:
+        add_number(&message, 0)
     end(&message, digest)
     memcpy(record + 32, digest, 16)
     record[RECORD - 1] = (record[RECORD - 1] & 0xFE) | (value == NULL)
