@@ -19,6 +19,8 @@ What the caller has to do:
 - A batch is synced before, or together with, the row that it is about; never after it. After a crash the
   last batches may therefore speak of rows that are not there: compare what they say with the rows, and amend
   again.
+- The rows that a window shows are durable before it is saved. Nothing is left in the log then of what its
+  file holds, and nobody would find after a crash that a row is not there (rule MERKLE_FOREST.R10).
 - What a rebuild takes from "the rows" includes the older entries that are shown while a newer version is
   under way (rule MERKLE_FOREST.R1), wherever those are kept.
 """
