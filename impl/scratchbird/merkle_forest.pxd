@@ -268,7 +268,7 @@ cdef class WaitingTable:
     cdef Waiting *first(self) noexcept
     cdef int add(self, const unsigned char *newer, Version older) except -1
     cdef void renew(self, Waiting *slot, const unsigned char *newer) noexcept
-    cdef void remove_first(self) noexcept
+    cdef void remove(self, Waiting *slot) noexcept
     cdef int grow(self) except -1
     cdef bint comes_first(self, uint32_t one, uint32_t other) noexcept
     cdef void swap(self, uint32_t one, uint32_t other) noexcept

@@ -123,7 +123,7 @@ cdef class ForestCore:
             while slot != NULL and not waits(version_at(slot.newer), at):
                 shown_now = NULL if is_purged(self.floor_at, slot.newer) else slot.newer
                 self.change(slot.newer, slot.older, shown_now, touched)
-                self.waiting_rows.remove_first()
+                self.waiting_rows.remove(slot)
                 slot = self.waiting_rows.first()
             return self.changed(touched)
         finally:
@@ -363,8 +363,15 @@ cdef class ForestCore:
         PyThread_release_lock(self.gate)
 
     cdef Waiting *waiting_as(self, const unsigned char *place, Version held) except? NULL:
-        """The row if it waits, or NULL; CallerError if it is not held in this version."""
+        """The row if it waits, or NULL; CallerError if it is not held in this version.
+
+        A tombstone at or below the floor may be purged while it waits, if the floor is above the stable time: the
+        row is absent then, and waits no more.
+        """
         cdef Waiting *slot = self.waiting_rows.find(place)
+        if slot != NULL and same(held, NEVER) and same(slot.older, NEVER) and is_purged(self.floor_at, slot.newer):
+            self.waiting_rows.remove(slot)
+            return NULL
         if slot == NULL:
             if waits(held, self.stable_at):
                 raise CallerError(

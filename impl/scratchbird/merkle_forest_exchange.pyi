@@ -6,6 +6,7 @@ from scratchbird.quorum import Held, Value
 from scratchbird.uuid8 import UuidV8
 
 CLOSED_SINCE: Final[str]
+RESHAPED_SINCE: Final[str]
 
 _Version = int | UuidV8
 _Place = tuple[int, tuple[int, ...]]

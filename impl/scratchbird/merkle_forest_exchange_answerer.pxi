@@ -225,6 +225,8 @@ cdef class ExchangeAnswerer(Side):
             )
         if not same(self.closed(), kept.closed_at):
             return refused(question, CLOSED_SINCE)
+        if kept.snapshot.shape != self.forest.shape:
+            return refused(question, RESHAPED_SINCE)
         if kind is Open:
             return opened(question, kept.snapshot)  # A second time: what is shown stays the same.
         if kind is AskWindows:

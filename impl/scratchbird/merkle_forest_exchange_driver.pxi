@@ -91,6 +91,8 @@ cdef class ExchangeDriver(Side):
             return 0
         if it.is_open and not same(self.closed(), it.closed_at):
             return self.fail(CLOSED_SINCE, out)
+        if it.is_open and it.snapshot.shape != self.forest.shape:
+            return self.fail(RESHAPED_SINCE, out)
         return self.deliver(reply, out)
 
     # What is to be asked.

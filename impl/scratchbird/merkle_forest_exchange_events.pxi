@@ -1,6 +1,7 @@
 # Part of merkle_forest_exchange.pyx: what one message holds at most, the events and the effects of an exchange.
 
 CLOSED_SINCE = "a floor was closed since it began: begin again"
+RESHAPED_SINCE = "the setting was changed since it began: begin again"
 
 
 @cython.final

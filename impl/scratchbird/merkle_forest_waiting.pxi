@@ -59,9 +59,9 @@ cdef class WaitingTable:
         memcpy(slot.newer, newer, RECORD)
         self.sink(slot.position)
 
-    cdef void remove_first(self) noexcept:
-        """The first one waits no more. Pointers to others are no longer good: the last one takes its slot."""
-        cdef uint32_t number = self.heap[0], last = self.count - 1
+    cdef void remove(self, Waiting *slot) noexcept:
+        """It waits no more. Pointers to others are no longer good: the last one takes its slot."""
+        cdef uint32_t number = <uint32_t> (slot - self.slots), last = self.count - 1, position = slot.position
         cdef uint32_t mask = 2 * self.room - 1, hole = self.seek(self.slots[number].newer), at, wanted, kept
         # Those after it in the index move up, so that no search ends before it finds them.
         self.index[hole] = 0
@@ -73,10 +73,11 @@ cdef class WaitingTable:
             self.index[wanted] = kept
             at = (at + 1) & mask
         self.count = last
-        if last:
-            self.heap[0] = self.heap[last]
-            self.slots[self.heap[0]].position = 0
-            self.sink(0)
+        if position != last:
+            self.heap[position] = self.heap[last]
+            self.slots[self.heap[position]].position = position
+            self.rise(position)  # It comes from another branch: it may be below what is above it now.
+            self.sink(position)
         if number != last:
             self.index[self.seek(self.slots[last].newer)] = number + 1
             self.slots[number] = self.slots[last]

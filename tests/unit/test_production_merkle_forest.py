@@ -858,6 +858,58 @@ def test_an_impossible_step_is_refused_and_changes_nothing() -> None:
     assert tree.under() == one
 
 
+def test_a_tombstone_that_is_purged_while_it_waits_is_no_matter_to_the_next_write() -> None:
+    """The floor may be above the stable time."""
+    core = ForestCore(OURS, stable=at(10))
+    core.follow(entry_of(b"k", at(5), b"v"))
+    core.follow(entry_of(b"k", at(20), None), at(5))
+    core.settle(at(30))
+    with pytest.raises(CallerError, match="and waits in"):
+        core.follow(entry_of(b"k", at(40), b"w"), at(5))
+    assert core.entry(place_of(b"k"), at(20)) is None
+    assert core.waiting == 1
+    core.follow(entry_of(b"k", at(40), b"w"))
+    assert core.waiting == 1
+    core.advance(at(50))
+    found = core.entry(place_of(b"k"), at(40))
+    assert found is not None
+    assert (core.waiting, version_of(found)) == (0, at(40))
+    core.follow(entry_of(b"l", at(60), None))
+    with pytest.raises(CallerError, match="and waits in"):
+        core.follow(entry_of(b"l", at(61), b"w"))  # It is above the floor: nobody has purged it.
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_stop_waiting_leave_the_others_in_their_order(seed: int) -> None:
+    dice = random.Random(seed)
+    core = ForestCore(OURS, stable=at(10))
+    keys = [number.to_bytes(4, "big") for number in range(1_000)]
+    held = {key: at(11) + dice.randrange(at(30)) for key in keys}
+    deleted = {key for key in keys if held[key] <= at(25) and dice.random() < 0.7}
+    for key in keys:
+        core.follow(entry_of(key, held[key], None if key in deleted else b"v"))
+    core.settle(at(25))
+    for key in dice.sample(sorted(deleted), len(deleted)):  # Purged, and written again.
+        held[key] = at(26) + dice.randrange(at(30))
+        core.follow(entry_of(key, held[key], b"w"))
+    for ms in range(11, 60, 3):
+        core.advance(at(ms))
+        assert core.waiting == sum(version > at(ms) for version in held.values())
+        assert len(core) == len(keys) - core.waiting
+
+
+def test_who_takes_the_place_of_one_that_waits_no_more_comes_in_its_turn() -> None:
+    """The last of the heap, 14, comes below 24, which is above it."""
+    core = ForestCore(OURS, stable=at(10))
+    for ms in (11, 24, 12, 25, 26, 13, 14):
+        core.follow(entry_of(b"%d" % ms, at(ms), None if ms == 25 else b"v"))
+    core.settle(at(25))
+    assert core.entry(place_of(b"25"), 0) is None
+    assert core.waiting == 6
+    core.advance(at(20))
+    assert core.waiting == 2
+
+
 def test_as_many_rows_wait_as_may() -> None:
     core = ForestCore(OURS, stable=at(10), max_waiting=2)
     core.follow(entry_of(b"1", at(20), b"v"))

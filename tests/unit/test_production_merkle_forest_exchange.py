@@ -428,10 +428,14 @@ def test_two_values_of_one_version_are_found_and_one_wins() -> None:
     assert both.one.store.core.held(1).value == b"b"
 
 
+def reshape(twin: Twin) -> None:
+    twin.run(forests.Reshape(replace(SHAPE, number=1)))
+    twin.store.forest.reshape(Shape(1, SHAPE.window_ms, SHAPE.most_in_leaf, SHAPE.encoding))
+
+
 def test_forests_of_different_settings_are_not_compared() -> None:
     both = pair()
-    both.two.run(forests.Reshape(replace(SHAPE, number=1)))
-    both.two.store.forest.reshape(Shape(1, SHAPE.window_ms, SHAPE.most_in_leaf, SHAPE.encoding))
+    reshape(both.two)
     assert both.exchange() == production.Failed(1, 2, "setting 0 is not 1: build the older forest anew")
 
 
@@ -483,6 +487,16 @@ def test_a_row_that_is_purged_meanwhile_is_not_sent(side: str) -> None:
     assert said is not None
     assert isinstance(said[1], production.Succeeded)
     assert [len(each.store.core) for each in (both.one, both.two)] == [2, 2]
+
+
+@pytest.mark.parametrize("side", ["one", "two"])
+def test_an_exchange_during_which_the_setting_changes_is_begun_again(side: str) -> None:
+    both = pair()
+    both.one.write(1, at(5))
+    both.two.write(2, at(6))
+    said = begun(both)
+    reshape(getattr(both, side))
+    assert both.finish(said) == production.Failed(1, 2, production.RESHAPED_SINCE)
 
 
 @pytest.mark.parametrize("side", ["one", "two"])
