@@ -278,10 +278,10 @@ class TooManyHintsError(OverloadError):
 
 
 class TooManyWaitingError(OverloadError):
-    """As many rows wait for the stable time as may. The forest did not follow this one: it must not be kept."""
+    """As many rows wait for the stable time as may. The forest did not follow this one: do not keep it."""
 
     def __str__(self) -> str:
         return (
-            f"{self.limit} rows are held in versions above the stable time: let the stable time follow the clock "
-            "again, look whose clock is far ahead, or raise max_waiting"
+            f"{self.limit} rows are held in versions above the stable time: let the stable time follow the "
+            "clock again, look whose clock is far ahead, or raise max_waiting"
         )
