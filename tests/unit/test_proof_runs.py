@@ -45,10 +45,11 @@ def test_the_right_rules_have_no_such_run(name: str) -> None:
 
 def test_the_solver_needs_every_step_that_it_chose() -> None:
     scenario, right, wrong = SCENARIOS["no_carry"], Rules(SETTINGS), VARIANTS["no_carry"](SETTINGS)
-    found = search(scenario, right, wrong)
+    # A solver that gives up at 3 would go on to 4: on a busy machine it is given longer than a check is.
+    found = search(scenario, right, wrong, timeout_ms=120_000)
     assert found is not None
     assert found.chosen == 3
-    assert search(replace(scenario, most=2), right, wrong) is None
+    assert search(replace(scenario, most=2), right, wrong, timeout_ms=120_000) is None
 
 
 def test_a_node_that_stalls_and_resets_is_shown_losing_whole_milliseconds() -> None:
