@@ -9,7 +9,7 @@ acknowledged or found, that a file which somebody deletes is no fresh start.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from scratchbird import Durable, Timestamp
 from scratchbird.errors import BoundFileError
 from scratchbird_check.crash_files import CrashFiles, Image
-from scratchbird_check.crash_histories import Broken, demand, killed_at
+from scratchbird_check.crash_histories import Broken, demand, killed_at, needed_syncs, play_and_open
 from scratchbird_node import bound_store
 from scratchbird_node.bound_store import FileBoundStore, encode
 
@@ -177,29 +177,13 @@ SCRIPTS: dict[str, Script] = {
 }
 
 
+def key(promises: Promises) -> object:
+    return promises.kept, tuple(promises.tried), promises.is_known
+
+
 def play(script: Script, skip: int | None = None, limit: int = LIMIT) -> tuple[CrashFiles, int]:
-    """Play a history, and open each image of each of its moments, unless ``limit`` is 0; how many there
-    were.
-    """
-    promises = Promises()
-    seen: set[tuple[object, ...]] = set()
-
-    def look() -> None:
-        for image in files.images(limit, seed=len(files.calls)) if limit else ():
-            state = (
-                tuple(sorted(image.items())),
-                promises.kept,
-                tuple(promises.tried),
-                promises.is_known,
-            )
-            if state not in seen:
-                seen.add(state)
-                check(image, promises)
-
-    files = CrashFiles(after=look, skip=skip)
-    script(files, promises)
-    look()
-    return files, len(seen)
+    """Play a history, and open each image of each of its moments; how many there were."""
+    return play_and_open(script, Promises(), check, key, skip=skip, limit=limit)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -208,16 +192,7 @@ def test_whatever_a_crash_leaves_keeps_every_promise(name: str) -> None:
     assert images > (1000 if name == "life" else 1)
 
 
-def needed_syncs() -> Iterator[tuple[str, int, str]]:
-    """The scripts, each with the number of each sync that has something to make durable, and its name."""
-    for name, script in SCRIPTS.items():
-        files, _ = play(script, limit=0)
-        for number, sync in enumerate(files.syncs):
-            if sync.needed:
-                yield name, number, sync.what
-
-
-NEEDED = list(needed_syncs())
+NEEDED = list(needed_syncs(SCRIPTS, Promises))
 
 
 def test_every_sync_is_listed_and_every_one_that_is_listed_is_tried() -> None:

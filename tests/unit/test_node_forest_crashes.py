@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from scratchbird_check.crash_files import CrashFiles, Image
-from scratchbird_check.crash_histories import Broken, demand, killed_at
+from scratchbird_check.crash_histories import Broken, demand, killed_at, needed_syncs, play_and_open
 from scratchbird_node import forest_log, forest_store
 from scratchbird_node.errors import DamagedWindowError, FileError
 from scratchbird_node.forest_format import BATCH, HEADER
@@ -428,23 +428,8 @@ SCRIPTS: dict[str, Script] = {
 
 
 def play(script: Script, skip: int | None = None, limit: int = LIMIT) -> tuple[CrashFiles, int]:
-    """Play a history, and open each image of each of its moments, unless ``limit`` is 0; how many there
-    were.
-    """
-    promises = Promises()
-    seen: set[object] = set()
-
-    def look() -> None:
-        for image in files.images(limit, seed=len(files.calls)) if limit else ():
-            state = (tuple(sorted(image.items())), promises.key())
-            if state not in seen:
-                seen.add(state)
-                check(image, promises)
-
-    files = CrashFiles(after=look, skip=skip)
-    script(files, promises)
-    look()
-    return files, len(seen)
+    """Play a history, and open each image of each of its moments; how many there were."""
+    return play_and_open(script, Promises(), check, Promises.key, skip=skip, limit=limit)
 
 
 @pytest.fixture(autouse=True)
@@ -467,16 +452,7 @@ def test_a_process_may_die_within_any_of_its_changes(at: int) -> None:
     play(killed_and_found(at))
 
 
-def needed_syncs() -> Iterator[tuple[str, int, str]]:
-    """The scripts, each with the number of each sync that has something to make durable, and its name."""
-    for name, script in SCRIPTS.items():
-        files, _ = play(script, limit=0)
-        for number, sync in enumerate(files.syncs):
-            if sync.needed:
-                yield name, number, sync.what
-
-
-NEEDED = list(needed_syncs())
+NEEDED = list(needed_syncs(SCRIPTS, Promises))
 
 
 def test_every_sync_is_listed_and_every_one_that_is_listed_is_tried() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scratchbird_check.crash_files import CrashFiles, Image
-from scratchbird_check.crash_histories import Broken, demand, killed_at
+from scratchbird_check.crash_histories import Broken, demand, killed_at, needed_syncs, play_and_open
 from scratchbird_node import hint_aside, hint_format, hint_log, hint_marks, hint_store, owed_marks
 from scratchbird_node.hint_format import HEADER, RECORD, parse_name
 from scratchbird_node.hint_store import HintStore
@@ -328,30 +328,18 @@ SCRIPTS: dict[str, Script] = {
 }
 
 
+def key(promises: Promises) -> object:
+    return (
+        tuple(sorted(promises.held)),
+        tuple(sorted(promises.paid)),
+        tuple(sorted(promises.flushed)),
+        tuple(map(tuple, promises.owed)),
+    )
+
+
 def play(script: Script, skip: int | None = None, limit: int = LIMIT) -> tuple[CrashFiles, int]:
-    """Play a history, and open each image of each of its moments, unless ``limit`` is 0; how many there
-    were.
-    """
-    promises = Promises()
-    seen: set[tuple[object, ...]] = set()
-
-    def look() -> None:
-        for image in files.images(limit, seed=len(files.calls)) if limit else ():
-            state = (
-                tuple(sorted(image.items())),
-                tuple(sorted(promises.held)),
-                tuple(sorted(promises.paid)),
-                tuple(sorted(promises.flushed)),
-                tuple(map(tuple, promises.owed)),
-            )
-            if state not in seen:
-                seen.add(state)
-                check(image, promises)
-
-    files = CrashFiles(after=look, skip=skip)
-    script(files, promises)
-    look()
-    return files, len(seen)
+    """Play a history, and open each image of each of its moments; how many there were."""
+    return play_and_open(script, Promises(), check, key, skip=skip, limit=limit)
 
 
 @pytest.fixture(autouse=True)
@@ -369,16 +357,7 @@ def test_whatever_a_crash_leaves_keeps_every_promise(name: str) -> None:
     assert images > (1000 if name == "life" else 1)
 
 
-def needed_syncs() -> Iterator[tuple[str, int, str]]:
-    """The scripts, each with the number of each sync that has something to make durable, and its name."""
-    for name, script in SCRIPTS.items():
-        files, _ = play(script, limit=0)
-        for number, sync in enumerate(files.syncs):
-            if sync.needed:
-                yield name, number, sync.what
-
-
-NEEDED = list(needed_syncs())
+NEEDED = list(needed_syncs(SCRIPTS, Promises))
 
 
 def test_every_sync_is_listed_and_every_one_that_is_listed_is_tried() -> None:
