@@ -10,14 +10,13 @@ import pytest
 from scratchbird import merkle_forest as core
 from scratchbird_check.context import Context
 from scratchbird_check.machines import merkle_forest as machine
-from scratchbird_check.machines.exploring import lacking
+from scratchbird_check.machines.exploring import Exploration, lacking
 from scratchbird_check.machines.merkle_forest import (
     FOCUS,
     IN_FULL,
     MANY,
     REQUIRED,
     RULES,
-    Exploration,
     explore,
     focused,
     production_setup,
@@ -85,7 +84,7 @@ def test_the_reference_keeps_every_promise() -> None:
 
 def test_the_same_seed_is_the_same_exploration() -> None:
     def reached(seed: int) -> Any:
-        return explore(production_setup((60,)), 8, 15, seed).setup.reached
+        return explore(production_setup((60,)), 8, 15, seed).reached
 
     assert reached(4) == reached(4) != reached(5)
 

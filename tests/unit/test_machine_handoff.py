@@ -9,13 +9,12 @@ import pytest
 
 from scratchbird_check.context import Context
 from scratchbird_check.machines import handoff, handoff_onlooker
-from scratchbird_check.machines.exploring import lacking
+from scratchbird_check.machines.exploring import Exploration, lacking
 from scratchbird_check.machines.handoff import explore, focused, right_setup, variant_setup
 from scratchbird_check.machines.handoff_onlooker import PROMISES, HandoffOnlooker, shown
 from scratchbird_check.machines.handoff_parts import LIMITS, Committed
 from scratchbird_check.machines.handoff_rules import HandoffMachine, Setup
 from scratchbird_check.machines.promises import PromiseBrokenError
-from scratchbird_check.machines.quorum import Exploration
 from scratchbird_check.manifest import Check
 from scratchbird_check.verdicts import Verdict
 from scratchbird_reference import handoff_account as account

@@ -10,9 +10,9 @@ import pytest
 
 from scratchbird_check.context import Context
 from scratchbird_check.machines import quorum
+from scratchbird_check.machines.exploring import Exploration
 from scratchbird_check.machines.promises import PromiseBrokenError
 from scratchbird_check.machines.quorum import (
-    Exploration,
     explore,
     focused,
     lost_rules,

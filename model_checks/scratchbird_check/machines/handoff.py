@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scratchbird_check.context import Context
-from scratchbird_check.machines import quorum
-from scratchbird_check.machines.exploring import lacking, sizes
+from scratchbird_check.machines import exploring, quorum
+from scratchbird_check.machines.exploring import Exploration, explored, lacking, refuted, sizes
 from scratchbird_check.machines.handoff_parts import Plan
 from scratchbird_check.machines.handoff_rules import PLANS, HandoffMachine, Setup
 from scratchbird_check.machines.handoff_story import tell
 from scratchbird_check.machines.handoff_variants import VARIANTS
-from scratchbird_check.machines.quorum import Exploration, explored, refuted
 from scratchbird_check.manifest import Check
 from scratchbird_check.variants.handoff import RIGHT
 from scratchbird_check.verdicts import Outcome, Verdict
@@ -126,7 +125,7 @@ def explore(
 ) -> Exploration:
     """Run the machine: so many runs of so many rules, the same for the same seed."""
     kind = type(machine.__name__, (machine,), dict.fromkeys(LEFT_OUT))
-    return quorum.explore(
+    return exploring.explore(
         setup, examples, steps, seed_number, kind, shrink=shrink, teller=tell, required=REQUIRED
     )
 

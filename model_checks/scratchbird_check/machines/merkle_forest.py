@@ -8,11 +8,10 @@ would notice if it did not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 
 from scratchbird_check.context import Context
-from scratchbird_check.machines.exploring import lacking, run_machine, sizes
+from scratchbird_check.machines import exploring
+from scratchbird_check.machines.exploring import Exploration, explored, lacking, refuted, sizes
 from scratchbird_check.machines.merkle_forest_rules import ForestMachine, Setup
 from scratchbird_check.machines.merkle_forest_sides import ProductionSide, ReferenceSide, with_short_digests
 from scratchbird_check.machines.promises import PromiseBrokenError
@@ -92,37 +91,6 @@ FOCUS: dict[str, tuple[str, ...]] = {
 """The rules of the runs of a variant: those by which it goes wrong, so that runs come there soon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """What a number of runs came to."""
-
-    setup: Setup
-    problem: PromiseBrokenError | None
-    required: frozenset[str] = REQUIRED
-
-    @property
-    def missed(self) -> list[str]:
-        """What was to be reached, and was not."""
-        return sorted(name for name in self.required if not self.setup.reached[name])
-
-    @property
-    def trace(self) -> Trace | None:
-        """The run that failed, for people."""
-        machine = self.setup.failed
-        if self.problem is None or machine is None:
-            return None
-        told = [*machine.log, ("onlooker", self.problem.sentence)]
-        steps = tuple(
-            Step(number, lane, "Forest", label, wrong=number == len(told) - 1)
-            for number, (lane, label) in enumerate(told)
-        )
-        lanes = tuple(dict.fromkeys(lane for lane, _ in told))
-        title = "A run of the forest's state machine"
-        return Trace(
-            title, "reference", "merkle_forest", lanes, steps, str(self.problem), self.problem.promise
-        )
-
-
 def production_setup(rows: Sequence[int]) -> Setup:
     """Production, with one of these numbers of rows in each run."""
     return Setup(ProductionSide, rows=tuple(rows))
@@ -132,6 +100,18 @@ def reference_setup(variant: Variant = RIGHT, demanded: tuple[str, ...] = (), ro
     """The reference or a variant, with short digests of four bits."""
     short = with_short_digests(variant)
     return Setup(lambda name, shape, bounds: ReferenceSide(name, shape, bounds, short), demanded, (rows,))
+
+
+def tell(machine: ForestMachine, problem: PromiseBrokenError) -> Trace:
+    """A run that failed, for people."""
+    told = [*machine.log, ("onlooker", problem.sentence)]
+    steps = tuple(
+        Step(number, lane, "Forest", label, wrong=number == len(told) - 1)
+        for number, (lane, label) in enumerate(told)
+    )
+    lanes = tuple(dict.fromkeys(lane for lane, _ in told))
+    title = "A run of the forest's state machine"
+    return Trace(title, "reference", "merkle_forest", lanes, steps, str(problem), problem.promise)
 
 
 def explore(
@@ -145,12 +125,9 @@ def explore(
     required: frozenset[str] = REQUIRED,
 ) -> Exploration:
     """Run the machine: so many runs of so many rules, the same for the same seed."""
-    kind = type(machine.__name__, (machine,), {"setup": setup})
-    try:
-        run_machine(kind, examples, steps, seed_number, shrink=shrink)
-    except PromiseBrokenError as error:
-        return Exploration(setup, error, required)
-    return Exploration(setup, None, required)
+    return exploring.explore(
+        setup, examples, steps, seed_number, machine, shrink=shrink, teller=tell, required=required
+    )
 
 
 def focused(variant: str) -> type[ForestMachine]:
@@ -174,14 +151,9 @@ def _holds(check: Check, context: Context, setup: Setup, required: frozenset[str
         return Outcome(check.id, Verdict.UNEXPECTED, f"the machine has lost its rules {', '.join(lost)}")
     examples, steps = sizes(check, context)
     found = explore(setup, examples, steps, context.seed, required=required)
-    figures: dict[str, int | float | str] = dict(sorted(setup.reached.items()))
-    outcome = partial(Outcome, check.id, properties=check.properties, figures=figures)
-    if found.problem is not None:
-        return outcome(Verdict.UNEXPECTED, str(found.problem), counterexample=found.trace)
-    if found.missed:
-        return outcome(Verdict.UNEXPECTED, f"not reached: {', '.join(found.missed)}")
-    return outcome(
-        Verdict.CHECKED,
+    return explored(
+        check,
+        found,
         f"{examples} runs of {steps} rules, {max(setup.rows):,} rows at most, 3 replicas (seed "
         f"{context.seed}): entries, digests and amendments are what they should be, exchanges that succeeded "
         f"joined what they should; all {len(required)} required things happened",
@@ -194,7 +166,4 @@ def run_variant(check: Check, context: Context) -> Outcome:
     broken = str(check.options["breaks"])
     setup = reference_setup(VARIANTS[check.variant], (broken,))
     found = explore(setup, examples, steps, context.seed, focused(check.variant))
-    outcome = partial(Outcome, check.id, properties=check.properties)
-    if found.problem is None:
-        return outcome(Verdict.UNEXPECTED, f"{check.variant} kept {broken!r} in {examples} runs")
-    return outcome(Verdict.REFUTED, str(found.problem), counterexample=found.trace)
+    return refuted(check, found, f"{check.variant} kept {broken!r} in {examples} runs")

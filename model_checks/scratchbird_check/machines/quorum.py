@@ -7,20 +7,15 @@ if it did not: a wrong rule has to break the promise that is named.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 from scratchbird_check.context import Context
-from scratchbird_check.machines.exploring import lacking, run_machine, sizes
-from scratchbird_check.machines.promises import PromiseBrokenError
+from scratchbird_check.machines import exploring
+from scratchbird_check.machines.exploring import Exploration, explored, lacking, refuted, sizes
 from scratchbird_check.machines.quorum_parts import Plan
 from scratchbird_check.machines.quorum_rules import EVENTUAL, LINEARIZABLE, QuorumMachine, Setup
 from scratchbird_check.machines.quorum_story import tell
 from scratchbird_check.manifest import Check
-from scratchbird_check.traces.model import Trace
 from scratchbird_check.variants.quorum import VARIANTS
 from scratchbird_check.verdicts import Outcome, Verdict
 
@@ -122,50 +117,24 @@ FOCUS: dict[str, tuple[str, ...]] = {
 """The rules of the runs of a variant that takes a few steps in one order; else all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """What a number of runs came to."""
-
-    reached: Counter[str]
-    problem: PromiseBrokenError | None
-    """The promise that was broken, of the smallest run that was found."""
-    trace: Trace | None
-    required: frozenset[str] = REQUIRED
-
-    @property
-    def missed(self) -> list[str]:
-        """What was required and not reached."""
-        return sorted(name for name in self.required if not self.reached[name])
-
-
 def lost_rules(machine: type[QuorumMachine]) -> list[str]:
     """The rules that a machine must have and has not."""
     return lacking(machine, RULES)
 
 
 def explore(
-    setup: Any,
+    setup: Setup,
     examples: int,
     steps: int,
     seed_number: int,
     machine: type[QuorumMachine] = QuorumMachine,
     *,
     shrink: bool = True,
-    teller: Callable[[Any, PromiseBrokenError], Trace] = tell,
-    required: frozenset[str] = REQUIRED,
 ) -> Exploration:
-    """Run the machine: so many runs of so many rules, the same for the same seed.
-
-    :param shrink: whether to look for the smallest run that fails.
-    :param teller: tells the world of a run that failed.
-    """
-    kind = type(machine.__name__, (machine,), {"setup": setup})
-    try:
-        run_machine(kind, examples, steps, seed_number, shrink=shrink)
-    except PromiseBrokenError as error:
-        trace = teller(setup.failed, error) if setup.failed is not None else None
-        return Exploration(setup.reached, error, trace, required)
-    return Exploration(setup.reached, None, None, required)
+    """Run the machine: so many runs of so many rules, the same for the same seed."""
+    return exploring.explore(
+        setup, examples, steps, seed_number, machine, shrink=shrink, teller=tell, required=REQUIRED
+    )
 
 
 def run(check: Check, context: Context) -> Outcome:
@@ -182,16 +151,6 @@ def run(check: Check, context: Context) -> Outcome:
     )
 
 
-def explored(check: Check, found: Exploration, said: str) -> Outcome:
-    """What comes of runs under the right rules; ``said`` if all is well."""
-    outcome = partial(Outcome, check.id, properties=check.properties, figures=figures(found))
-    if found.problem is not None:
-        return outcome(Verdict.UNEXPECTED, str(found.problem), counterexample=found.trace)
-    if found.missed:
-        return outcome(Verdict.UNEXPECTED, f"not reached: {', '.join(found.missed)}")
-    return outcome(Verdict.CHECKED, said)
-
-
 def run_variant(check: Check, context: Context) -> Outcome:
     """A variant must break the promise that option ``breaks`` names."""
     examples, steps = sizes(check, context)
@@ -199,14 +158,6 @@ def run_variant(check: Check, context: Context) -> Outcome:
     setup = variant_setup(check.variant, broken)
     found = explore(setup, examples, steps, context.seed, focused(check.variant))
     return refuted(check, found, f"{check.variant} kept {broken!r} in {examples} runs")
-
-
-def refuted(check: Check, found: Exploration, kept: str) -> Outcome:
-    """What comes of runs under a wrong rule; ``kept`` if it went unnoticed."""
-    outcome = partial(Outcome, check.id, properties=check.properties, figures=figures(found))
-    if found.problem is None:
-        return outcome(Verdict.UNEXPECTED, kept)
-    return outcome(Verdict.REFUTED, str(found.problem), counterexample=found.trace)
 
 
 def variant_setup(variant: str, broken: str) -> Setup:
@@ -226,8 +177,3 @@ def right_setup(variant: str, broken: str) -> Setup:
     return Setup(
         demanded=(broken,), plans=tuple(plan for plan in plans if not plan.unchecked) or LINEARIZABLE
     )
-
-
-def figures(found: Exploration) -> dict[str, int | float | str]:
-    """What was reached, by name."""
-    return dict(sorted(found.reached.items()))
