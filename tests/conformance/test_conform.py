@@ -14,7 +14,7 @@ import pytest
 
 from scratchbird_check.conformance import command, conform, serve
 from scratchbird_check.conformance.command import CommandDriver
-from scratchbird_check.conformance.conform import Kit
+from scratchbird_check.conformance.conform import Kit, Result
 from scratchbird_check.conformance.drivers import Hello, ImplementationError
 from scratchbird_check.conformance.scenarios_quorum_variants import VARIANT_SCENARIOS
 from scratchbird_check.conformance.vectors import FOREST_RUNS, HANDOFF_RUNS, QUORUM_RUNS
@@ -41,6 +41,16 @@ needs_node = pytest.mark.skipif(
 def ours(name: str) -> str:
     """The command that serves an implementation of ours."""
     return shlex.join([sys.executable, "-m", "scratchbird_check.conformance.serve", name])
+
+
+def judged(name: str, vector: str) -> Result:
+    """An implementation of ours, by one vector."""
+    kit = Kit(ours(name))
+    try:
+        file = VECTORS / f"{vector}.ndjson"
+        return kit.vector(file.read_bytes(), file.name)
+    finally:
+        kit.close()
 
 
 def script(code: str) -> str:
@@ -75,12 +85,7 @@ def test_every_wrong_rule_is_caught(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", sorted(VARIANT_SCENARIOS.keys() & QUORUM_VARIANTS.keys()))
 def test_every_wrong_rule_of_quorums_is_caught(variant: str) -> None:
-    kit = Kit(ours(variant))
-    try:
-        vector = VECTORS / f"quorum_variant_{variant}.ndjson"
-        result = kit.vector(vector.read_bytes(), vector.name)
-    finally:
-        kit.close()
+    result = judged(variant, f"quorum_variant_{variant}")
     assert result.verdict == "FAIL"
     assert re.search(r"see QUORUM\.R\d+.* in spec/quorum\.md", "\n".join(result.lines))
     assert re.search(r"the rule: .*\(QUORUM\.R\d+", "\n".join(result.lines))
@@ -100,12 +105,7 @@ def test_every_wrong_rule_of_quorums_is_caught(variant: str) -> None:
     ],
 )
 def test_a_wrong_rule_of_handoff_is_caught(variant: str, vector: str, says: str) -> None:
-    kit = Kit(ours(variant))
-    try:
-        file = VECTORS / f"handoff_{vector}.ndjson"
-        result = kit.vector(file.read_bytes(), file.name)
-    finally:
-        kit.close()
+    result = judged(variant, f"handoff_{vector}")
     assert result.verdict == "FAIL"
     assert re.search(says, "\n".join(result.lines), re.DOTALL), result.lines
 
@@ -128,12 +128,7 @@ def test_a_wrong_rule_of_handoff_fails_the_part(capsys: pytest.CaptureFixture[st
     ],
 )
 def test_a_wrong_rule_of_forests_is_caught(variant: str, vector: str, says: str) -> None:
-    kit = Kit(ours(variant))
-    try:
-        file = VECTORS / f"merkle_forest_{vector}.ndjson"
-        result = kit.vector(file.read_bytes(), file.name)
-    finally:
-        kit.close()
+    result = judged(variant, f"merkle_forest_{vector}")
     assert result.verdict == "FAIL"
     assert re.search(says, "\n".join(result.lines), re.DOTALL), result.lines
 
