@@ -544,14 +544,14 @@ cdef bytes hashed(bytes what, list parts):
     """What is hashed is said to be this, of so many parts (rule MERKLE_FOREST.R5)."""
     cdef Writer writer = Writer.__new__(Writer)
     put_part(writer, what)
-    store_word(writer.more(8), len(parts))
+    writer.number(len(parts))
     for part in parts:
         put_part(writer, part)
     return sha256(writer.done()).digest()
 
 
 cdef int put_part(Writer writer, bytes part) except -1:
-    store_word(writer.more(8), PyBytes_GET_SIZE(part))
+    writer.number(PyBytes_GET_SIZE(part))
     return put_bytes(writer, part)
 
 

@@ -108,14 +108,20 @@ cdef void flush(Message *message) noexcept nogil:
     message.used = 0
 
 
-cdef inline void add_number(Message *message, uint64_t number) noexcept nogil:
-    cdef unsigned char word[8]
-    store_word(word, number)
-    add(message, word, 8)
+cdef inline void add_length(Message *message, size_t length) noexcept nogil:
+    """In LEB128 (rule MERKLE_FOREST.R5): most lengths take one byte."""
+    cdef unsigned char written[10]
+    cdef int size = 0
+    while length >= 0x80:
+        written[size] = <unsigned char> (length & 0x7F | 0x80)
+        length >>= 7
+        size += 1
+    written[size] = <unsigned char> length
+    add(message, written, size + 1)
 
 
 cdef inline void add_part(Message *message, const void *part, size_t size) noexcept nogil:
-    add_number(message, size)
+    add_length(message, size)
     add(message, part, size)
 
 
@@ -126,7 +132,7 @@ cdef inline void begin(Message *message, Hasher *hasher, const char *what, size_
     if hasher.failed or not begin_hash(hasher.context):
         hasher.failed = True
     add_part(message, what, length)
-    add_number(message, parts)
+    add_length(message, parts)
 
 
 cdef inline void end(Message *message, unsigned char *into) noexcept nogil:
@@ -170,7 +176,7 @@ cdef void hash_entry(
     if length:  # A compiler may take for certain that what is copied is not NULL, and so that nothing deletes.
         add_part(&message, value, length)
     else:
-        add_number(&message, 0)
+        add_length(&message, 0)
     end(&message, digest)
     memcpy(record + 32, digest, 16)
     record[RECORD - 1] = (record[RECORD - 1] & 0xFE) | (value == NULL)
@@ -199,6 +205,7 @@ cdef bytes window_digest(Shape shape, int64_t window, bytes tree):
     cdef Message message
     cdef Hasher hasher
     cdef unsigned char into[DIGEST]
+    cdef unsigned char number[8]
     cdef bytes identity
     if not tree:
         return b""
@@ -206,8 +213,8 @@ cdef bytes window_digest(Shape shape, int64_t window, bytes tree):
     open_hasher(&hasher)
     begin(&message, &hasher, b"window", 6, 3)
     add_part(&message, PyBytes_AS_STRING(identity), PyBytes_GET_SIZE(identity))
-    add_number(&message, 8)
-    add_number(&message, window)
+    store_word(number, window)
+    add_part(&message, number, 8)
     add_part(&message, PyBytes_AS_STRING(tree), PyBytes_GET_SIZE(tree))
     end(&message, into)
     check_hashed(&hasher)

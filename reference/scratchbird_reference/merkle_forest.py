@@ -133,8 +133,15 @@ class Rules:
 
         Rule MERKLE_FOREST.R5.
         """
-        head = _number(len(what)) + what.encode() + _number(len(parts))
-        return sha256(head + b"".join(_number(len(part)) + part for part in parts)).digest()
+        head = self.length(len(what)) + what.encode() + self.length(len(parts))
+        return sha256(head + b"".join(self.length(len(part)) + part for part in parts)).digest()
+
+    def length(self, number: int) -> bytes:
+        """In unsigned LEB128, as short as it can be: no other one begins with these bytes (MERKLE_FOREST.R5).
+
+        Most take one byte: with eight a row of 500 bytes, and a leaf of one entry, is a block of SHA-256 more.
+        """
+        return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80]) + self.length(number >> 7)
 
     def place_of(self, row: int) -> bytes:
         """Where a row is in its tree (rule MERKLE_FOREST.R4)."""

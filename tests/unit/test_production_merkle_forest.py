@@ -129,19 +129,25 @@ def test_rows_are_hashed_as_the_reference_does(size: int) -> None:
 
 
 def test_what_is_hashed_is_written_down() -> None:
-    def part(content: bytes) -> bytes:
-        return len(content).to_bytes(8, "big") + content
-
     key, version = b"a longer key", (5).to_bytes(16, "big")
-    place = sha256(part(b"key") + (1).to_bytes(8, "big") + part(key)).digest()[:16]
+    place = sha256(b"\x03key\x01\x0ca longer key").digest()[:16]
     assert place_of(key) == place
-    digest = bytearray(
-        sha256(
-            part(b"row") + (4).to_bytes(8, "big") + part(key) + part(version) + part(b"value") + part(b"")
-        ).digest()[:16]
+    for value, length in (
+        (b"", b"\x00"),
+        (b"a" * 127, b"\x7f"),
+        (b"a" * 128, b"\x80\x01"),
+        (b"a" * 300, b"\xac\x02"),
+    ):
+        row = b"\x03row\x04\x0ca longer key\x10" + version + b"\x05value" + length + value
+        digest = bytearray(sha256(row).digest()[:16])
+        digest[-1] &= 0xFE
+        assert entry_of(key, 5, value) == place + version + digest
+    assert (
+        entry_of(key, 5, b"a" * 70_000)[32:47]
+        == sha256(
+            b"\x03row\x04\x0ca longer key\x10" + version + b"\x05value\xf0\xa2\x04" + b"a" * 70_000
+        ).digest()[:15]
     )
-    digest[-1] &= 0xFE
-    assert entry_of(key, 5, b"") == place + version + digest
 
 
 def test_many_rows_are_hashed_as_each_alone() -> None:

@@ -7,6 +7,7 @@ import random
 import struct
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -86,6 +87,18 @@ def test_what_is_hashed_says_what_it_is_and_where_its_parts_end() -> None:
         RULES.hashed("leaf"),
     ]
     assert len(set(different)) == len(different)
+
+
+def test_a_length_is_told_as_short_as_can_be_and_none_begins_as_another_one_does() -> None:
+    lengths = [
+        *range(20_000),
+        *(1 << bit for bit in range(14, 63)),
+        *((1 << bit) - 1 for bit in range(14, 63)),
+    ]
+    written = sorted({RULES.length(length) for length in lengths})
+    assert len(written) == len(set(lengths))
+    assert not any(after.startswith(before) for before, after in pairwise(written))
+    assert [RULES.length(length) for length in (0, 127, 128, 300)] == [b"\0", b"\x7f", b"\x80\1", b"\xac\2"]
 
 
 def test_an_entry_is_of_the_row_the_version_and_what_was_written() -> None:

@@ -40,7 +40,7 @@ ENDS = {
     "serves_stale": 'r2 takes "old" at 25',
     "forgets_dirt": GOT,
     "sealed_only": 'r2 takes "old" at 25',
-    "samples_active": 'r2 takes "old" at 25',
+    "samples_active": 'r2 takes "old" at 25 of row 2',
     "compares_as_it_is": 'r2 takes "new" at 25',
     "one_sided": GOT,
     "own_windows_only": 'r1 takes "old" at 5',
@@ -50,7 +50,7 @@ ENDS = {
     "takes_over_purged": "r2 begins an exchange with r1: no window differs",
     "keeps_overtaken": "r2 begins an exchange with r1: no window differs",
     "leaves_at_once": QUIET,
-    "believes_short_digests": 'r1 takes "new 29765313" at 6',
+    "believes_short_digests": 'r1 takes "new 16921405" at 6',
     "refuses_for_sealed": QUIET,
     "compares_across_settings": QUIET,
 }
@@ -63,7 +63,7 @@ VERDICTS = {
     "serves_stale": f'{LACKS} "old" at 25, which r1 held: the digest was that of',
     "forgets_dirt": f'{LACKS} "old" at 5, which r1 held: the row was on disk, and',
     "sealed_only": f'{LACKS} "old" at 25, which r1 held: what is in a window that is not',
-    "samples_active": f'{LACKS} "old" at 25, which r1 held: a sample says nothing',
+    "samples_active": f'{LACKS} "old" at 25 of row 2, which r1 held: a sample says nothing',
     "compares_as_it_is": f'{LACKS} "old" at 5, which r1 held: it left a window that differed',
     "one_sided": f'{LACKS} "old" at 5, which r1 held: who drives',
     "own_windows_only": 'The exchange of r1 and r2 has succeeded, and r1 lacks "old" at 5, which r2 held:',
@@ -154,7 +154,7 @@ def test_what_is_left_out_is_said_of_the_wrong_rule_alone(variant: str) -> None:
         "sealed_only": ["r1 begins an exchange with r2: window 2 differs, and is left out"],
         "own_windows_only": ["r1 begins an exchange with r2: window 0 differs, and is left out"],
         "samples_active": [
-            'r1 looks into window 2: r1 showed "old" at 25, and r2 nothing; r1 leaves the row out'
+            'r1 looks into window 2: of row 2 r1 showed "old" at 25, and r2 nothing; r1 leaves the row out'
         ],
     }.get(variant, [])
     assert not [line for line in lines(found.corrected) if "out" in line]

@@ -43,6 +43,8 @@ from scratchbird_reference.quorum_messages import Held, Write
 SHAPE = Shape(window_ms=10, most_in_leaf=proof.MOST_IN_LEAF)
 MOVES = 100
 """Of one run of three replicas."""
+MANY_ROWS = 90
+"""Fewer are in the exchange of two that hold many; at least 40."""
 KINDS = (
     *("a row is taken", "an entry is taken over", "nothing is needed", "the stable time rises"),
     *("a replica settles", "a row is purged", "a window changes", "a window is hashed", "a replica crashes"),
@@ -460,7 +462,7 @@ def _exchange_of_many(dice: Random, machines: Variant, watch: Watch) -> None:
     for run in (pair.one, pair.two):
         _shaped(run, machines)
         run(Advance(at(100)))
-    for row in range(dice.randrange(40, 90)):
+    for row in range(dice.randrange(40, MANY_ROWS)):
         version = at(dice.choice((3, 55)), row + 1)
         for run in (pair.one, pair.two):
             if dice.random() < 0.9:
