@@ -170,24 +170,34 @@ cdef class Base:
 
 
 cdef enum Amendment:
-    ADDED                   # the base has no record of this place
-    CHANGED                 # this one instead of the base's
-    REMOVED                 # the base's record is there no more; of this one only the place counts
+    ADDED                   # the layers below have no record of this place
+    CHANGED                 # this one instead of theirs
+    REMOVED                 # theirs is there no more; of this one only the place counts
+    NOTHING                 # of two of one place: together they do nothing
+
+
+cdef enum:
+    BASE                    # the lowest layer
+    MIDDLE
+    AMENDED
+    LAYERS
+
+
+cdef struct Layer:
+    const unsigned char *records    # in the order of their places
+    const uint8_t *kinds            # what each does to the layers below; NULL of the base
+    size_t rows
 
 
 cdef struct Range:
-    # Of records in the base, and of amendments: those of one subtree.
-    size_t low
-    size_t high
-    size_t first
-    size_t end
+    # The records of one subtree, in each layer.
+    size_t low[LAYERS]
+    size_t high[LAYERS]
 
 
 cdef struct View:
     # A tree for what is done without the interpreter.
-    const unsigned char *base
-    const unsigned char *amended
-    const uint8_t *kinds
+    Layer layers[LAYERS]
     Range everything
     unsigned char *nodes
     const uint64_t *dirty
@@ -196,12 +206,20 @@ cdef struct View:
     Hasher hasher
 
 
+cdef class Middle:
+    # Amendments to a base, which nobody changes any more: trees share them.
+    cdef Layer layer
+    cdef size_t size                    # bytes
+
+
 cdef class WindowTree:
     cdef readonly Shape shape
     cdef readonly int64_t window
     cdef readonly int64_t hashes        # done for this tree and for those that it was cloned from
     cdef Py_ssize_t count
+    # Its layers.
     cdef Base base
+    cdef Middle middle                  # None if it has none
     cdef unsigned char *amended         # records in the order of their places
     cdef uint8_t *kinds                 # what each of them does
     cdef Py_ssize_t amendments
@@ -221,14 +239,18 @@ cdef class WindowTree:
     cdef void leave(self) noexcept
     cdef void look(self, View *view) noexcept
     cdef const unsigned char *find(self, const unsigned char *place) noexcept
+    cdef const unsigned char *seek(self, const unsigned char *place, Py_ssize_t *at, bint *is_amended) noexcept
     cdef int check_free(self) except -1
     cdef int make_ready(self) except -1
     cdef int make_hashable(self) except -1
     cdef bint store(self, const unsigned char *record) noexcept
     cdef bint erase(self, const unsigned char *place) noexcept
     cdef void insert(self, Py_ssize_t at, const unsigned char *record, int kind) noexcept
+    cdef int push_down(self) except -1
     cdef int merge(self) except -1
+    cdef void set_base(self, Base base) noexcept
     cdef int fit(self, bint exactly) except -1
+    cdef void set_nodes(self, unsigned char *nodes, uint64_t *dirty, int depth) noexcept
     cdef void touch(self, const unsigned char *place) noexcept nogil
     cdef int rehash(self) except -1
     cdef WindowTree copy(self)
@@ -242,7 +264,7 @@ cdef WindowTree tree_of(Shape shape, int64_t window)
 cdef Py_ssize_t take_out(WindowTree tree, Version floor) except -1
 cdef int path_of(prefix, uint8_t *path) except -1       # digits into the path: how many
 cdef Range range_below(View *view, const uint8_t *path, int level) noexcept nogil
-cdef int64_t entries_in(View *view, Range range) noexcept nogil
+cdef int64_t entries_in(View *view, Range *range) noexcept nogil
 cdef bytes records_in(View *view, Range range)
 
 

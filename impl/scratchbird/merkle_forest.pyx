@@ -124,6 +124,7 @@ cdef Inner inner_with(tuple children):
 
 include "merkle_forest_hash.pxi"
 include "merkle_forest_base.pxi"
+include "merkle_forest_layers.pxi"
 include "merkle_forest_checks.pxi"
 include "merkle_forest_tree.pxi"
 include "merkle_forest_purge.pxi"

@@ -25,8 +25,8 @@ cdef Py_ssize_t take_out(WindowTree tree, Version floor) except -1:
     cdef View view
     cdef Range left
     cdef const unsigned char *record
-    cdef unsigned char *kept
     cdef unsigned char *into
+    cdef Base base
     cdef Py_ssize_t count = 0
     tree.make_ready()
     tree.look(&view)
@@ -38,8 +38,8 @@ cdef Py_ssize_t take_out(WindowTree tree, Version floor) except -1:
             record = next_record(&view, &left)
     if count == 0:
         return 0
-    kept = raw(max(<Py_ssize_t> 1, RECORD * (tree.count - count)))
-    into = kept
+    into = raw(max(<Py_ssize_t> 1, RECORD * (tree.count - count)))
+    base = owned_base(into, tree.count - count)
     with nogil:
         left = view.everything
         record = next_record(&view, &left)
@@ -50,8 +50,6 @@ cdef Py_ssize_t take_out(WindowTree tree, Version floor) except -1:
                 memcpy(into, record, RECORD)
                 into += RECORD
             record = next_record(&view, &left)
-    tree.count -= count
-    tree.base = owned_base(kept, tree.count)
-    tree.amendments = 0
+    tree.set_base(base)
     tree.fit(False)
     return count

@@ -1,20 +1,12 @@
 # Part of merkle_forest.pyx: the tree of one window. Most records are in a base that trees share and nobody changes;
 # what came and went since is a short sorted list of amendments, which are merged into a new base when they are too
-# many. So a late row moves some kilobytes, and the memory of a row is little more than its record.
+# many. Where a base is so large that this would be dear, they are merged into a middle layer first, which trees share
+# and nobody changes either; only when that has become too large, all are merged into a new base. So a late row moves
+# some kilobytes, and the memory of a row is little more than its record.
 #
 # The digests of all subtrees down to a level at which they have some six to a hundred entries are kept in an array
 # without pointers; below that they are hashed when they are asked for. A bit of each node of that level says whether
 # something changed below it.
-
-cdef enum:
-    LEAST_AMENDMENTS = 64
-    MOST_AMENDMENTS = 4096
-    TOO_FEW = 5             # rows for each node of the deepest level: with fewer a level is given up
-
-
-cdef inline Py_ssize_t most_amendments(Py_ssize_t rows) noexcept nogil:
-    """How many a base of so many rows may have: each merge pays for that many."""
-    return max(<Py_ssize_t> LEAST_AMENDMENTS, min(<Py_ssize_t> MOST_AMENDMENTS, rows // 16))
 
 
 @cython.final
@@ -75,8 +67,7 @@ cdef class WindowTree:
                 f"nodes of {digests.rows} digests: {base.rows} entries have {expected}; pass what nodes_buffer() gave "
                 f"for them, or None"
             )
-        tree.base = base
-        tree.count = base.rows
+        tree.set_base(base)
         if expected:
             tree.depth = depth_for(base.rows)
             tree.borrowed_nodes = digests
@@ -185,7 +176,7 @@ cdef class WindowTree:
         try:
             self.look(&view)
             range_ = range_below(&view, path, level)
-            if is_small(&view, range_, level):
+            if is_small(&view, &range_, level):
                 return leaf_with(records_in(&view, range_))
             self.rehash()
             self.children_below(path, level, children)
@@ -230,7 +221,8 @@ cdef class WindowTree:
             self.leave()
 
     def clone(self):
-        """The same entries as a tree of its own. Its base is shared; amendments and digests are copied."""
+        """The same entries as a tree of its own. Its base and its middle are shared; some amendments, at most 4,096,
+        and the digests are copied."""
         self.enter()
         try:
             return self.copy()
@@ -277,12 +269,15 @@ cdef class WindowTree:
 
     @property
     def resident(self):
-        """Bytes of memory of its own, the base included if it is not borrowed."""
+        """Bytes of memory of its own, the base included if it is not borrowed, and the middle. A base or a middle that
+        trees share is counted by each of them."""
         cdef size_t size = RECORD * self.base.rows * (not self.base.is_borrowed)
         if self.nodes != NULL and self.borrowed_nodes is None:
             size += DIGEST * nodes_above(self.depth + 1)
         if self.dirty != NULL:
             size += 8 * dirty_words(self.depth)
+        if self.middle is not None:
+            size += self.middle.size
         return size + (RECORD + 1) * self.room
 
     # How it is done: each of these is called by who is in.
@@ -300,13 +295,13 @@ cdef class WindowTree:
         return 0
 
     cdef void look(self, View *view) noexcept:
-        view.base = self.base.records
-        view.amended = self.amended
-        view.kinds = self.kinds
-        view.everything.low = 0
-        view.everything.high = self.base.rows
-        view.everything.first = 0
-        view.everything.end = self.amendments
+        cdef int each
+        view.layers[BASE] = Layer(self.base.records, NULL, self.base.rows)
+        view.layers[MIDDLE] = Layer(NULL, NULL, 0) if self.middle is None else self.middle.layer
+        view.layers[AMENDED] = Layer(self.amended, self.kinds, self.amendments)
+        for each in range(LAYERS):
+            view.everything.low[each] = 0
+            view.everything.high[each] = view.layers[each].rows
         view.nodes = self.nodes
         view.dirty = self.dirty
         view.depth = self.depth
@@ -314,20 +309,26 @@ cdef class WindowTree:
 
     cdef const unsigned char *find(self, const unsigned char *place) noexcept:
         """The record of a place, or NULL."""
-        cdef Py_ssize_t at = search(self.amended, self.amendments, place)
-        if at < self.amendments and compare_places(self.amended + RECORD * at, place) == 0:
-            return NULL if self.kinds[at] == REMOVED else self.amended + RECORD * at
-        at = search(self.base.records, self.base.rows, place)
-        if at < self.base.rows and compare_places(self.base.records + RECORD * at, place) == 0:
-            return self.base.records + RECORD * at
-        return NULL
+        cdef bint is_amended
+        cdef Py_ssize_t at
+        return self.seek(place, &at, &is_amended)
+
+    cdef const unsigned char *seek(self, const unsigned char *place, Py_ssize_t *at, bint *is_amended) noexcept:
+        """The record of a place, or NULL; ``at`` is where its amendment is or, if there is none, would be."""
+        cdef View view
+        at[0] = search(self.amended, self.amendments, place)
+        is_amended[0] = at[0] < self.amendments and compare_places(self.amended + RECORD * at[0], place) == 0
+        if is_amended[0]:
+            return NULL if self.kinds[at[0]] == REMOVED else self.amended + RECORD * at[0]
+        self.look(&view)
+        return shown_by(&view, AMENDED, place)
 
     cdef int make_ready(self) except -1:
         """Room for one change: from here on it can not fail."""
         cdef Py_ssize_t room
         cdef void *grown
         if self.amendments >= most_amendments(self.base.rows):
-            self.merge()
+            self.push_down()
         if self.amendments == self.room:
             room = max(<Py_ssize_t> 8, 2 * self.room)
             grown = PyMem_RawRealloc(self.amended, RECORD * room)
@@ -360,51 +361,39 @@ cdef class WindowTree:
         return 0
 
     cdef bint store(self, const unsigned char *record) noexcept:
-        cdef Py_ssize_t at = search(self.amended, self.amendments, record), found
-        cdef unsigned char *there = self.amended + RECORD * at
-        if at < self.amendments and compare_places(there, record) == 0:
-            if self.kinds[at] == REMOVED:
-                self.kinds[at] = CHANGED
-                self.count += 1
-            elif memcmp(there, record, RECORD) == 0:
-                return False
-            memcpy(there, record, RECORD)
+        cdef bint is_amended
+        cdef Py_ssize_t at
+        cdef const unsigned char *found = self.seek(record, &at, &is_amended)
+        cdef int kind = ADDED if found == NULL else CHANGED
+        if found != NULL and memcmp(found, record, RECORD) == 0:
+            return False
+        self.count += kind == ADDED
+        if is_amended:
+            self.kinds[at] = composed(self.kinds[at], kind)
+            memcpy(self.amended + RECORD * at, record, RECORD)
         else:
-            found = search(self.base.records, self.base.rows, record)
-            if found < self.base.rows and compare_places(self.base.records + RECORD * found, record) == 0:
-                if memcmp(self.base.records + RECORD * found, record, RECORD) == 0:
-                    return False
-                self.insert(at, record, CHANGED)
-            else:
-                self.insert(at, record, ADDED)
-                self.count += 1
+            self.insert(at, record, kind)
         self.touch(record)
         return True
 
     cdef bint erase(self, const unsigned char *place) noexcept:
-        cdef Py_ssize_t at = search(self.amended, self.amendments, place), found
+        cdef bint is_amended
+        cdef Py_ssize_t at
         cdef unsigned char removed[RECORD]
-        if at < self.amendments and compare_places(self.amended + RECORD * at, place) == 0:
-            if self.kinds[at] == REMOVED:
-                return False
-            self.touch(place)  # Before it moves: the place may be this record's.
-            if self.kinds[at] == CHANGED:
-                self.kinds[at] = REMOVED
-            else:
-                self.amendments -= 1
-                memmove(
-                    self.amended + RECORD * at, self.amended + RECORD * (at + 1), RECORD * (self.amendments - at)
-                )
-                memmove(self.kinds + at, self.kinds + at + 1, self.amendments - at)
-        else:
-            found = search(self.base.records, self.base.rows, place)
-            if found == self.base.rows or compare_places(self.base.records + RECORD * found, place) != 0:
-                return False
+        if self.seek(place, &at, &is_amended) == NULL:
+            return False
+        self.count -= 1
+        self.touch(place)  # Before anything moves: the place may be this record's.
+        if not is_amended:
             memset(removed, 0, RECORD)
             memcpy(removed, place, PLACE)
-            self.touch(place)
             self.insert(at, removed, REMOVED)
-        self.count -= 1
+        elif composed(self.kinds[at], REMOVED) == REMOVED:
+            self.kinds[at] = REMOVED
+        else:
+            self.amendments -= 1
+            memmove(self.amended + RECORD * at, self.amended + RECORD * (at + 1), RECORD * (self.amendments - at))
+            memmove(self.kinds + at, self.kinds + at + 1, self.amendments - at)
         return True
 
     cdef void insert(self, Py_ssize_t at, const unsigned char *record, int kind) noexcept:
@@ -422,28 +411,40 @@ cdef class WindowTree:
         self.dirty[node >> 6] |= <uint64_t> 1 << (node & 63)
         self.changes += 1
 
-    cdef int merge(self) except -1:
-        """The amendments become part of a new base. No digest changes by that."""
+    cdef int push_down(self) except -1:
+        """The amendments become part of a new middle or, if that would be too large, of a new base."""
         cdef View view
-        cdef unsigned char *records
-        if self.amendments == 0:
+        self.look(&view)
+        if <Py_ssize_t> view.layers[MIDDLE].rows + self.amendments > most_in_middle(self.base.rows):
+            return self.merge()
+        self.middle = folded(&view.layers[MIDDLE], &view.layers[AMENDED])
+        self.amendments = 0
+        return 0
+
+    cdef int merge(self) except -1:
+        """All that is above the base becomes part of a new one. No digest changes by that."""
+        cdef View view
+        if self.amendments == 0 and self.middle is None:
             return 0
         self.look(&view)
-        records = raw(max(<Py_ssize_t> 1, RECORD * self.count))
-        with nogil:
-            merge_records(&view, records)
-        self.base = owned_base(records, self.count)
-        self.amendments = 0
+        self.set_base(merged(&view, self.count))
         return self.fit(False)
+
+    cdef void set_base(self, Base base) noexcept:
+        self.base = base
+        self.middle = None
+        self.amendments = 0
+        self.count = base.rows
 
     cdef int fit(self, bint exactly) except -1:
         """As many dense levels as the base is to have.
 
         A tree that loses a few rows and gets some others is not to hash a level anew each time: one is given up when it
-        is clearly too many, or when it is to be so ``exactly``.
+        is clearly too many, or when it is to be so ``exactly``. Unless it is, it stays as it was if there is no memory
+        for anything else: what it is to follow has happened already.
         """
         cdef int depth = depth_for(self.base.rows)
-        cdef size_t size = DIGEST * nodes_above(depth + 1), node
+        cdef size_t size = DIGEST * nodes_above(depth + 1)
         cdef uint64_t *dirty = NULL
         cdef unsigned char *nodes
         if depth == self.depth or self.nodes == NULL:
@@ -451,29 +452,33 @@ cdef class WindowTree:
             return 0
         if depth < self.depth and not exactly and <size_t> self.base.rows >= TOO_FEW * width(self.depth):
             return 0
-        nodes = raw(size)
+        nodes = <unsigned char *> PyMem_RawMalloc(size)
         if depth > self.depth or self.dirty != NULL:
             dirty = <uint64_t *> PyMem_RawCalloc(dirty_words(depth), 8)
-            if dirty == NULL:
-                PyMem_RawFree(nodes)
+        if nodes == NULL or (dirty == NULL and (depth > self.depth or self.dirty != NULL)):
+            PyMem_RawFree(nodes)
+            PyMem_RawFree(dirty)
+            if exactly:
                 raise MemoryError
+            return 0
         if depth > self.depth:
             memset(nodes, 0, size)
             memset(dirty, 0xFF, 8 * dirty_words(depth))
         else:
             memcpy(nodes, self.nodes, size)
             if dirty != NULL:
-                for node in range(width(depth)):
-                    if any_dirty(self.dirty, node * width(self.depth - depth), width(self.depth - depth)):
-                        dirty[node >> 6] |= <uint64_t> 1 << (node & 63)
+                copy_dirty(self.dirty, self.depth, dirty, depth)
+        self.set_nodes(nodes, dirty, depth)
+        return 0
+
+    cdef void set_nodes(self, unsigned char *nodes, uint64_t *dirty, int depth) noexcept:
         if self.borrowed_nodes is None:
             PyMem_RawFree(self.nodes)
-        self.borrowed_nodes = None
         PyMem_RawFree(self.dirty)
+        self.borrowed_nodes = None
         self.nodes = nodes
         self.dirty = dirty
         self.depth = depth
-        return 0
 
     cdef int take(self, Base base) except -1:
         """This base instead of all that is there."""
@@ -485,16 +490,8 @@ cdef class WindowTree:
             raise MemoryError
         memset(nodes, 0, DIGEST * nodes_above(depth + 1))
         memset(dirty, 0xFF, 8 * dirty_words(depth))
-        if self.borrowed_nodes is None:
-            PyMem_RawFree(self.nodes)
-        PyMem_RawFree(self.dirty)
-        self.borrowed_nodes = None
-        self.base = base
-        self.nodes = nodes
-        self.dirty = dirty
-        self.depth = depth
-        self.amendments = 0
-        self.count = base.rows
+        self.set_nodes(nodes, dirty, depth)
+        self.set_base(base)
         self.changes += 1
         return 0
 
@@ -511,7 +508,7 @@ cdef class WindowTree:
             if is_dirty:
                 open_hasher(&view.hasher)
                 if not view.hasher.failed:
-                    hash_dirty(&view, view.everything, 0, 0)
+                    hash_dirty(&view, &view.everything, 0, 0)
         if is_dirty:
             check_hashed(&view.hasher)
         self.hashes += view.hasher.done
@@ -523,20 +520,18 @@ cdef class WindowTree:
         """Of a clean tree."""
         cdef unsigned char into[DIGEST]
         cdef View view
-        cdef size_t index = 0
-        cdef int depth
+        cdef Range range_
         if self.nodes == NULL:
             return b""
         self.look(&view)
         if level <= self.depth:
-            for depth in range(level):
-                index = index * FAN_OUT + path[depth]
-            memcpy(into, self.nodes + DIGEST * (nodes_above(level) + index), DIGEST)
+            memcpy(into, self.nodes + DIGEST * node_at(path, level), DIGEST)
         else:
             with nogil:
                 open_hasher(&view.hasher)
                 if not view.hasher.failed:
-                    subtree_digest(&view, range_below(&view, path, level), level, into)
+                    range_ = range_below(&view, path, level)
+                    subtree_digest(&view, &range_, level, into)
             check_hashed(&view.hasher)
             self.hashes += view.hasher.done
         return b"" if is_nothing(into) else <bytes> into[:DIGEST]
@@ -544,21 +539,19 @@ cdef class WindowTree:
     cdef int children_below(self, const uint8_t *path, int level, unsigned char *children) except -1:
         """Of a clean tree."""
         cdef View view
-        cdef size_t index = 0
-        cdef int depth
+        cdef Range range_
         if self.nodes == NULL:
             memset(children, 0, FAN_OUT * DIGEST)
             return 0
         if level < self.depth:
-            for depth in range(level):
-                index = index * FAN_OUT + path[depth]
-            memcpy(children, self.nodes + DIGEST * (nodes_above(level + 1) + index * FAN_OUT), FAN_OUT * DIGEST)
+            memcpy(children, self.nodes + DIGEST * (FAN_OUT * node_at(path, level) + 1), FAN_OUT * DIGEST)
             return 0
         self.look(&view)
         with nogil:
             open_hasher(&view.hasher)
             if not view.hasher.failed:
-                children_digests(&view, range_below(&view, path, level), level, children)
+                range_ = range_below(&view, path, level)
+                children_digests(&view, &range_, level, children)
         check_hashed(&view.hasher)
         self.hashes += view.hasher.done
         return 0
@@ -593,6 +586,7 @@ cdef class WindowTree:
             made.dirty = <uint64_t *> raw(8 * dirty_words(self.depth))
             memcpy(made.dirty, self.dirty, 8 * dirty_words(self.depth))
         made.base = self.base
+        made.middle = self.middle
         made.count = self.count
         made.hashes = self.hashes
         made.changes = self.changes
