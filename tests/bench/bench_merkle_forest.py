@@ -234,28 +234,32 @@ def random_records(count: int, seed: int, version: int = FIRST) -> bytearray:
 
 
 def late_rows(rows: int, rounds: int) -> Iterator[Figure]:
-    tree = WindowTree(SHAPE, FIRST_WINDOW, random_records(rows, 1))
-    tree.digest()
+    start, count = (
+        random_records(rows, 1),
+        max(LATE, rows // 32),
+    )  # So many that all rows are copied twice by them.
     each, batched, hashes = [], [], []
     for number in range(rounds):
-        some = random_records(2 * LATE, 2 + number)
+        tree = WindowTree(SHAPE, FIRST_WINDOW, start)
+        tree.digest()
+        some = random_records(2 * count, 2 + number)
         late = [bytes(some[start : start + 48]) for start in range(0, len(some), 48)]
         before = tree.hashes
 
-        def one_by_one(late: list[bytes] = late[:LATE]) -> None:
+        def one_by_one(tree: WindowTree = tree, late: list[bytes] = late[:count]) -> None:
             for record in late:
                 tree.put(record)
                 tree.digest()
 
-        def in_batches(late: list[bytes] = late[LATE:]) -> None:
-            for first in range(0, LATE, BATCH):
+        def in_batches(tree: WindowTree = tree, late: list[bytes] = late[count:]) -> None:
+            for first in range(0, count, BATCH):
                 for record in late[first : first + BATCH]:
                     tree.put(record)
                 tree.digest()
 
-        each.append(spent(one_by_one) / LATE / 1e3)
-        hashes.append((tree.hashes - before) / LATE)
-        batched.append(spent(in_batches) / LATE / 1e3)
+        each.append(spent(one_by_one) / count / 1e3)
+        hashes.append((tree.hashes - before) / count)
+        batched.append(spent(in_batches) / count / 1e3)
     where = f"a late row, window of {rows:,}"
     yield Figure(f"{where}: hashes", statistics.median(hashes), "", 40)
     yield Figure(f"{where}: with its digest", statistics.median(each), "us", 50)
