@@ -7,6 +7,7 @@ import random
 import struct
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from hashlib import sha256
 from itertools import pairwise
 from uuid import UUID
 
@@ -87,6 +88,28 @@ def test_what_is_hashed_says_what_it_is_and_where_its_parts_end() -> None:
         RULES.hashed("leaf"),
     ]
     assert len(set(different)) == len(different)
+
+
+def test_the_bytes_that_are_hashed_are_those_of_the_specification() -> None:
+    def cut(hashed: bytes, last_bit: int) -> bytes:
+        digest = sha256(hashed).digest()[:16]
+        return digest[:-1] + bytes([digest[-1] & 0xFE | last_bit])
+
+    key, version = bytes(7) + b"\x09", bytes(15) + b"\x05"
+    place = sha256(b"\x03key\x01\x08" + key).digest()[:16]
+    assert RULES.place_of(9) == place
+    row = b"\x03row\x04\x08" + key + b"\x10" + version
+    there, gone = (RULES.entry_of(9, Held(5, value)) for value in (b"x" * 300, None))
+    assert there.record == place + version + cut(row + b"\x05value\xac\x02" + b"x" * 300, 0)
+    assert gone.record == place + version + cut(row + b"\x07deleted\x00", 1)
+    first, second = sorted((there, RULES.entry_of(8, Held(7, b""))), key=lambda entry: entry.place)
+    leaf = sha256(b"\x04leaf\x02\x30" + first.record + b"\x30" + second.record).digest()
+    assert RULES.leaf_digest((second, first)) == leaf
+    node = sha256(b"\x04node\x10\x20" + leaf + bytes(15)).digest()
+    assert RULES.inner_digest((leaf, *[b""] * 15)) == node
+    numbers = b"".join(number.to_bytes(8, "big") for number in (1, 1000, 4, 2))
+    window = sha256(b"\x06window\x03\x20" + numbers + b"\x08" + bytes(7) + b"\x03\x20" + node).digest()
+    assert RULES.window_digest(Shape(1, 1000, 4, 2), 3, node) == window
 
 
 def test_a_length_is_told_as_short_as_can_be_and_none_begins_as_another_one_does() -> None:
@@ -267,6 +290,33 @@ def test_keys_that_are_not_equal_are_different() -> None:
     assert len({CODE.key_bytes((key,)) for key in keys}) == len(keys)
     assert CODE.key_bytes(("ab", "c")) != CODE.key_bytes(("a", "bc"))
     assert CODE.key_bytes(()) != CODE.key_bytes((None,))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "00"),
+        (True, "01 01"),
+        (False, "01 00"),
+        (0, "02 00000001 2b"),
+        (-256, "02 00000003 2d 0100"),
+        (-0.0, "03 8000000000000000"),
+        (math.nan, "03 7ff8000000000000"),
+        (Decimal("-1.00"), "04 00000006 2d fffffffe 64"),
+        (Decimal("-0"), "04 00000005 2b 00000000"),
+        (Decimal("-Infinity"), "04 00000004 2d696e66"),
+        ("\u00e9", "05 00000002 c3a9"),
+        (b"", "06 00000000"),
+        (UUID(int=1), "07 00000000000000000000000000000001"),
+        (datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), "08 fffffffffff0bdc0"),
+        ((None, (7,)), "09 00000002 00 09 00000001 02 00000002 2b07"),
+    ],
+    ids=str,
+)
+def test_the_bytes_of_a_value_are_those_of_the_specification(value: Value, written: str) -> None:
+    assert CODE.row_bytes(3, {5: value}) == bytes.fromhex("00000003 00000001 00000005" + written)
+    in_key = {"-0.0": "03 0000000000000000", "-1.00": "04 00000006 2d 00000000 01"}.get(str(value), written)
+    assert CODE.key_bytes((value,)) == bytes.fromhex("00000001" + in_key)
 
 
 def test_a_row_is_its_schema_and_its_columns_in_the_order_of_their_numbers() -> None:
