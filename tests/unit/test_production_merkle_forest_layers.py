@@ -472,6 +472,7 @@ def test_all_or_nothing_is_purged_if_there_is_no_memory(
             failed += 1
             if len(core) == len(records):  # And not after it was done, when a step is told of.
                 expected = records
+        assert (core.floor == 1_500) == (expected is not records)
         tree = core.tree(0)
         assert tree is not None
         check_tree(tree, expected, [()])
