@@ -68,23 +68,27 @@ cdef inline size_t leap(const unsigned char *records, size_t rows, const unsigne
     return low + search(records + RECORD * low, min(step - 1, rows) - low, place)
 
 
-cdef size_t fold(const Layer *lower, const Layer *upper, unsigned char *records, uint8_t *kinds) noexcept nogil:
+cdef size_t fold(
+    const Layer *lower, const Layer *upper, unsigned char *records, uint8_t *kinds, size_t room
+) noexcept nogil:
     """Two layers as one: how many records it has, at most as many as both. What is between two of the upper one is
-    copied in one piece. Onto the base kinds are not written: pass NULL."""
+    copied in one piece. Onto the base kinds are not written: pass NULL. Of more records than there is room for, the last
+    ones are counted, and not written."""
     cdef const unsigned char *record
-    cdef size_t at = 0, until, each, count = 0
+    cdef size_t at = 0, until, each, count = 0, many
     cdef int kind
     for each in range(upper.rows + 1):
         record = upper.records + RECORD * each
         until = lower.rows
         if each < upper.rows:
             until = at + leap(lower.records + RECORD * at, lower.rows - at, record)
-        if until > at:
-            memcpy(records + RECORD * count, lower.records + RECORD * at, RECORD * (until - at))
+        many = min(until - at, room - min(count, room))
+        if many:
+            memcpy(records + RECORD * count, lower.records + RECORD * at, RECORD * many)
             if kinds != NULL:
-                memcpy(kinds + count, lower.kinds + at, until - at)
-            count += until - at
-            at = until
+                memcpy(kinds + count, lower.kinds + at, many)
+        count += until - at
+        at = until
         if each == upper.rows:
             break
         kind = upper.kinds[each]
@@ -92,9 +96,10 @@ cdef size_t fold(const Layer *lower, const Layer *upper, unsigned char *records,
             kind = composed(kind_of(lower, at), kind)
             at += 1
         if kind != NOTHING:
-            memcpy(records + RECORD * count, record, RECORD)
-            if kinds != NULL:
-                kinds[count] = kind
+            if count < room:
+                memcpy(records + RECORD * count, record, RECORD)
+                if kinds != NULL:
+                    kinds[count] = kind
             count += 1
     return count
 
@@ -118,22 +123,37 @@ cdef Middle folded(const Layer *lower, const Layer *upper):
     made.layer.records = records
     made.layer.kinds = records + RECORD * rows
     with nogil:
-        made.layer.rows = fold(lower, upper, records, records + RECORD * rows)
+        made.layer.rows = fold(lower, upper, records, records + RECORD * rows, rows)
     return made
 
 
 cdef Base merged(View *view, Py_ssize_t count):
-    """All layers as one, which shows so many records."""
+    """All layers as one, which shows so many records.
+
+    :raises CallerError: if it does not: a base is not in the order of its places, which somebody else holds.
+    """
     cdef unsigned char *records = raw(max(<Py_ssize_t> 1, RECORD * count))
     cdef Base base = owned_base(records, count)
     cdef Layer above = view.layers[AMENDED]
     cdef Middle both
+    cdef size_t rows
     if view.layers[MIDDLE].rows:
         both = folded(&view.layers[MIDDLE], &above)
         above = both.layer
     with nogil:
-        fold(&view.layers[BASE], &above, records, NULL)
+        rows = fold(&view.layers[BASE], &above, records, NULL, count)
+    check_shown(view, rows, count)
     return base
+
+
+cdef int check_shown(View *view, size_t found, size_t expected) except -1:
+    """Whether as many records are found as there are said to be: else what is written for so many overflows."""
+    if found != expected:
+        raise CallerError(
+            f"{view.layers[BASE].rows} entries that were borrowed are not in the order of their places, each once: "
+            f"build the tree from its rows again"
+        )
+    return 0
 
 
 # --- all layers ---------------------------------------------------------------------------------------------
@@ -247,14 +267,16 @@ cdef inline const unsigned char *next_record(View *view, Range *left) noexcept n
 
 cdef bytes records_in(View *view, Range range_):
     """The records of a range, packed."""
-    cdef Py_ssize_t count = entries_in(view, &range_)
+    cdef Py_ssize_t count = entries_in(view, &range_), found = 0
     cdef bytes out = PyBytes_FromStringAndSize(NULL, count * RECORD)
     cdef unsigned char *into = <unsigned char *> PyBytes_AS_STRING(out)
     cdef const unsigned char *record = next_record(view, &range_)
     while record != NULL:
-        memcpy(into, record, RECORD)
-        into += RECORD
+        if found < count:
+            memcpy(into + RECORD * found, record, RECORD)
+        found += 1
         record = next_record(view, &range_)
+    check_shown(view, found, count)
     return out
 
 

@@ -27,15 +27,17 @@ cdef Py_ssize_t take_out(WindowTree tree, Version floor) except -1:
     cdef const unsigned char *record
     cdef unsigned char *into
     cdef Base base
-    cdef Py_ssize_t count = 0
-    tree.make_ready()
+    cdef Py_ssize_t count = 0, shown = 0
+    tree.make_hashable()
     tree.look(&view)
     with nogil:
         left = view.everything
         record = next_record(&view, &left)
         while record != NULL:
             count += is_purged(floor, record)
+            shown += 1
             record = next_record(&view, &left)
+    check_shown(&view, shown, tree.count)
     if count == 0:
         return 0
     into = raw(max(<Py_ssize_t> 1, RECORD * (tree.count - count)))

@@ -47,7 +47,7 @@ cdef class WindowTree:
         """A tree over what somebody else holds: nothing is copied until it is amended.
 
         Neither may change while the tree is there. What they hold is believed: who reads them from a disk checks
-        their sums before.
+        their sums before. Entries out of order have a wrong digest, or a step is refused with CallerError.
 
         :param entries: records in the order of their places.
         :param nodes: the digests of the dense levels, as :meth:`nodes_buffer` gives them; ``None`` to hash anew.

@@ -31,6 +31,7 @@ MAX_DEPTH = 8
 
 _NAN = b"\x7f\xf8" + bytes(6)
 """The one NaN; what a platform keeps in its other bits can not be seen in SQL."""
+_MAX_EXPONENT = (1 << 31) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,13 +52,20 @@ class Encoding:
         return self.float_bytes(value + 0.0)
 
     def decimal_bytes(self, value: Decimal) -> bytes:
-        """Sign, exponent and digits as they are: 1.0 and 1.00 are shown differently."""
+        """Sign, exponent and digits as they are: 1.0 and 1.00 are shown differently.
+
+        :raises CallerError: if the exponent takes more than 32 bits.
+        """
         if value.is_nan():
             return b"nan"
         sign, digits, exponent = value.as_tuple()
         if not isinstance(exponent, int):
             return b"-inf" if sign else b"+inf"
-        number = int("".join(map(str, digits)))
+        if not -_MAX_EXPONENT - 1 <= exponent <= _MAX_EXPONENT:
+            raise CallerError(f"decimal {shown(value)}: its exponent {exponent} takes more than 32 bits")
+        number = 0
+        for digit in digits:  # Python reads no text of more than 4,300 digits as a number, unless it is told to.
+            number = number * 10 + digit
         mark = b"-" if sign and number else b"+"  # A decimal in SQL has no −0.
         return mark + exponent.to_bytes(4, "big", signed=True) + _whole(number)
 
@@ -68,7 +76,7 @@ class Encoding:
         sign, digits, exponent = value.as_tuple()
         assert isinstance(exponent, int)
         kept = "".join(map(str, digits)).rstrip("0")
-        if not kept or not int(kept):
+        if not kept:
             return self.decimal_bytes(Decimal(0))
         exponent += len(digits) - len(kept)
         return self.decimal_bytes(Decimal((sign, tuple(map(int, kept)), exponent)))

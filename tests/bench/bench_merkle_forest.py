@@ -48,7 +48,7 @@ CHUNK = 50_000
 """Rows that are there with their values at a time: what they take does not grow with ROWS."""
 FEW = 20_000
 """Rows that pymerkle is given."""
-LATE, BATCH = 5_000, 256
+BATCH = 256
 SHAPE = Shape()
 FIRST_WINDOW = 480_000
 STEP = SHAPE.window_ms << 80
@@ -234,10 +234,10 @@ def random_records(count: int, seed: int, version: int = FIRST) -> bytearray:
 
 
 def late_rows(rows: int, rounds: int) -> Iterator[Figure]:
-    start, count = (
-        random_records(rows, 1),
-        max(LATE, rows // 32),
-    )  # So many that all rows are copied twice by them.
+    start = random_records(rows, 1)
+    # All rows are copied when what came since is more than a 64th of them, at least 4,096, and 1,024 more. So
+    # many make that happen twice, the second time near the end.
+    count = 2 * (max(4_096, rows // 64) + 1_024) + 2_048
     each, batched, hashes = [], [], []
     for number in range(rounds):
         tree = WindowTree(SHAPE, FIRST_WINDOW, start)

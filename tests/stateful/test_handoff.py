@@ -634,7 +634,7 @@ def explore(
 def reached() -> Counter[str]:
     """Of one seed, and of more where a state was missed, as for quorums."""
     found: Counter[str] = Counter()
-    for number in range(SEED, SEED + 4):
+    for number in range(SEED, SEED + 12):
         found += explore(200, 60, number)
         if all(found[what] for what in REQUIRED):
             break

@@ -521,7 +521,7 @@ def explore(examples: int, steps: int, seed: int = SEED, wrong: Rules | None = N
 def reached() -> Counter[str]:
     """Of one seed, and of more where a state was missed, as for quorums."""
     found: Counter[str] = Counter()
-    for number in range(SEED, SEED + 4):
+    for number in range(SEED, SEED + 12):
         found += explore(200, 50, number)
         if all(found[what] for what in REQUIRED):
             break

@@ -338,12 +338,23 @@ def nested(depth: int) -> Value:
     return value
 
 
+def test_a_decimal_may_have_more_digits_than_python_reads_as_a_number() -> None:
+    number = 10**4_999 + 7
+    written = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    value = Decimal((0, (1, *[0] * 4_998, 7), -3))
+    sized = (1 + 4 + len(written)).to_bytes(4, "big") + b"+" + (-3).to_bytes(4, "big", signed=True) + written
+    assert CODE.value_bytes(value) == CODE.value_bytes(value, in_key=True) == b"\x04" + sized
+    assert CODE.key_bytes((Decimal((0, (0, 0), 3)),)) == CODE.key_bytes((Decimal(0),))
+
+
 def test_what_has_no_encoding_is_refused() -> None:
     assert CODE.value_bytes(nested(MAX_DEPTH))
     for value, message in (
         (nested(MAX_DEPTH + 1), "more than 8 deep"),
         ("\ud800", "can not be written in UTF-8"),
         (datetime(2026, 11, 25), "has no time zone: say which"),
+        (Decimal((0, (1,), 1 << 31)), "its exponent 2147483648 takes more than 32 bits"),
+        (Decimal((0, (1,), -(1 << 31) - 1)), "its exponent -2147483649 takes more than 32 bits"),
         ({1: 2}, "is a dict: there is no encoding for it"),
     ):
         with pytest.raises(CallerError, match=message):
