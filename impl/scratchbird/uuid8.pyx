@@ -29,8 +29,7 @@ cdef extern from "Python.h":
 cdef object StandardUuid = uuid.UUID
 cdef bint WIDE_HASH = sys.hash_info.modulus == (1 << 61) - 1
 
-cdef unsigned char DIGITS[16]
-DIGITS[:] = b"0123456789abcdef"
+cdef const char *DIGITS = b"0123456789abcdef"
 
 
 # --- checks that every module uses --------------------------------------------------------------------------
