@@ -52,7 +52,7 @@ def values() -> Recorder:
         ),
         *map(number, (0.0, -0.0, 1.0, -1.0, 0.1, 5e-324, float("inf"), float("-inf"), float("nan"))),
         *map(decimal, ("0", "0.0", "1", "1.0", "1.00", "-1.0", "10", "1E+1", "0E+3", "1E-400", "NaN")),
-        *map(decimal, ("Infinity", "-Infinity", "123456789012345678901234567890.5")),
+        *map(decimal, ("Infinity", "-Infinity", "123456789012345678901234567890.5", "1E-2147483648")),
         *map(text, ("", "\0", "a", "A", "é", "e\u0301", "ß", "ss", "😀", "null", "a ", "ﬁ")),
         *(["bytes", value] for value in ("", "00", "61", "ff")),
         ["uuid", "018bcfe5-6800-8000-8001-c00000000000"],
@@ -79,6 +79,8 @@ def values() -> Recorder:
         scene.expects(scene.row([[1, one]]), scene.row([[1, other]]))
     for wrong in (["time", "2024-02-29T12:00:00"], nested(9), ["int", "1.5"], ["text", 1], ["float", "00"]):
         scene.row([[1, wrong]], expects="error")
+    for beyond in map(decimal, ("1E+2147483648", "-1E-2147483649")):
+        scene.row([[1, beyond]], expects="error")
     return scene.run
 
 

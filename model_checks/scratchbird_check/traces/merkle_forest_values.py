@@ -21,7 +21,7 @@ from uuid import UUID
 from scratchbird_reference.merkle_forest_rows import Value
 
 _INT = re.compile(r"-?[0-9]{1,1000}")
-_DECIMAL = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?(E[+-]?[0-9]{1,9})?|NaN|-?Infinity")
+_DECIMAL = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?(E[+-]?[0-9]{1,10})?|NaN|-?Infinity")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?")
