@@ -7,7 +7,7 @@
 cdef enum:
     UNAMENDED = 256         # so few records, of which none is amended, are told apart one by one
     LEAST_AMENDMENTS = 64
-    MOST_AMENDMENTS = 4096
+    LEAST_IN_MIDDLE = 4096  # so many may be in one
     LARGE = 65536           # rows of a base that has a middle: to such a one a sixteenth would be too many amendments
     ABOVE_A_MIDDLE = 1024   # amendments: an insertion moves half of them
     TO_THE_MIDDLE = 64      # rows of the base for each of the middle
@@ -21,7 +21,7 @@ cdef inline Py_ssize_t most_amendments(Py_ssize_t rows) noexcept nogil:
     """How many there may be above a base of so many rows, until they are merged: each merge pays for that many."""
     if rows >= LARGE:
         return ABOVE_A_MIDDLE
-    return max(<Py_ssize_t> LEAST_AMENDMENTS, min(<Py_ssize_t> MOST_AMENDMENTS, rows // 16))
+    return max(<Py_ssize_t> LEAST_AMENDMENTS, rows // 16)
 
 
 cdef inline Py_ssize_t most_in_middle(Py_ssize_t rows) noexcept nogil:
@@ -30,7 +30,7 @@ cdef inline Py_ssize_t most_in_middle(Py_ssize_t rows) noexcept nogil:
     The larger the middle, the more is copied when amendments are merged into it, and the less often the base is: both
     together cost least where the middle is about the root of the base times twice the amendments.
     """
-    return 0 if rows < LARGE else max(<Py_ssize_t> MOST_AMENDMENTS, rows // TO_THE_MIDDLE)
+    return 0 if rows < LARGE else max(<Py_ssize_t> LEAST_IN_MIDDLE, rows // TO_THE_MIDDLE)
 
 
 # --- two layers as one --------------------------------------------------------------------------------------
